@@ -1,0 +1,58 @@
+rockspec_format = "3.0"
+package = "cnet"
+version = "scm-1"
+source = { url = "file://." } -- `luarocks make` in a checkout
+description = {
+   summary = "Node.js's net module for Lua 5.4",
+   detailed = [[
+TCP and Unix-socket servers and clients with the names, events and error codes of Node.js's net module, on libuv.
+]],
+   license = "MIT",
+   labels = { "network", "socket", "tcp", "async", "libuv" },
+}
+supported_platforms = { "unix" }
+dependencies = { "lua >= 5.4, < 5.5" }
+-- The library is left to the linker, which knows Debian's multiarch folders; luarocks looks there only if its version
+-- and the compiler tell it to, and would say that uv.h is missing.
+external_dependencies = {
+   LIBUV = { header = "uv.h" },
+}
+build = {
+   type = "builtin",
+   modules = {
+      cnet = {
+         sources = {
+            "src/abort.c",
+            "src/address.c",
+            "src/args.c",
+            "src/class.c",
+            "src/cnet.c",
+            "src/connector.c",
+            "src/emitter.c",
+            "src/encoding.c",
+            "src/error.c",
+            "src/handle.c",
+            "src/immediate.c",
+            "src/interrupt.c",
+            "src/listen_options.c",
+            "src/lookup.c",
+            "src/pipe.c",
+            "src/process.c",
+            "src/protect.c",
+            "src/readable.c",
+            "src/runtime.c",
+            "src/server.c",
+            "src/socket.c",
+            "src/socket_options.c",
+            "src/stream.c",
+            "src/timer.c",
+            "src/timer_list.c",
+            "src/writable.c",
+         },
+         defines = { "_GNU_SOURCE" },
+         incdirs = { "$(LIBUV_INCDIR)" },
+         libdirs = { "$(LIBUV_LIBDIR)" },
+         libraries = { "uv" },
+      },
+   },
+}
