@@ -1,0 +1,31 @@
+/* Socket addresses: sockaddr <-> text, and what is an IP address.
+ *
+ * Layer 0. */
+#ifndef CNET_ADDRESS_H
+#define CNET_ADDRESS_H
+
+#include <lua.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+typedef struct {
+  char ip[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
+  int port;
+  int family; /* 4 or 6; 0 if it is neither */
+} cnet_address;
+
+/* 4, 6, or 0 if the text is no IP address: as strict as Node's net.isIP. */
+int cnet_is_ip(const char *text, size_t length);
+/* Makes the socket address of a numeric ip, perhaps with a %zone; 0 or a libuv error. */
+int cnet_address_parse(const char *ip, int port, struct sockaddr_storage *out);
+void cnet_address_read(const struct sockaddr *from, cnet_address *out);
+/* Pushes {address=, family="IPv4"|"IPv6", port=}. */
+void cnet_address_push(lua_State *L, const cnet_address *address);
+const char *cnet_address_family_name(int family);
+
+/* Registers net.isIP, net.isIPv4 and net.isIPv6 in the table on top. */
+void cnet_address_register(lua_State *L);
+
+#endif

@@ -1,0 +1,120 @@
+#include "args.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+
+bool cnet_truthy(lua_State *L, int index) {
+  int type = lua_type(L, index);
+  if (type == LUA_TNUMBER) {
+    lua_Number n = lua_tonumber(L, index);
+    return n != 0 && !isnan(n);
+  }
+  if (type == LUA_TSTRING) return lua_rawlen(L, index) > 0;
+  return lua_toboolean(L, index);
+}
+
+static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+/* 0x, 0o, 0b: digits of the base up to the end */
+static double parse_based(const char *text, const char *end, int base) {
+  double n = 0;
+  if (text == end) return NAN;
+  for (; text < end; text++) {
+    int digit = isdigit((unsigned char)*text)    ? *text - '0'
+                : isxdigit((unsigned char)*text) ? tolower((unsigned char)*text) - 'a' + 10
+                                                 : 99;
+    if (digit >= base) return NAN;
+    n = n * base + digit;
+  }
+  return n;
+}
+
+static int base_of(char c) {
+  c = (char)tolower((unsigned char)c);
+  return c == 'x' ? 16 : c == 'o' ? 8 : c == 'b' ? 2 : 0;
+}
+
+/* Decimal text, which Lua converts without regard to the locale; it takes more than JavaScript does: hexadecimal. */
+static double parse_decimal(lua_State *L, const char *text, const char *end) {
+  const char *c = text + (*text == '+' || *text == '-');
+  size_t length = (size_t)(end - c);
+  double n = NAN;
+  if (length == 8 && memcmp(c, "Infinity", 8) == 0) return *text == '-' ? -INFINITY : INFINITY;
+  for (; c < end; c++)
+    if (!isdigit((unsigned char)*c) && !strchr(".eE+-", *c)) return NAN;
+  lua_pushlstring(L, text, (size_t)(end - text));
+  if (lua_stringtonumber(L, lua_tostring(L, -1)) == (size_t)(end - text) + 1) {
+    n = lua_tonumber(L, -1);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  return n;
+}
+
+static double parse_number(lua_State *L, const char *text, size_t length) {
+  const char *end = text + length;
+  while (text < end && is_blank(*text)) text++;
+  while (end > text && is_blank(end[-1])) end--;
+  if (text == end) return 0;
+  if (memchr(text, '\0', (size_t)(end - text))) return NAN;
+  if (end - text > 2 && text[0] == '0' && base_of(text[1])) return parse_based(text + 2, end, base_of(text[1]));
+  return parse_decimal(L, text, end);
+}
+
+double cnet_to_number(lua_State *L, int index) {
+  size_t length;
+  const char *text;
+  switch (lua_type(L, index)) {
+    case LUA_TNUMBER:
+      return lua_tonumber(L, index);
+    case LUA_TBOOLEAN:
+      return lua_toboolean(L, index);
+    case LUA_TSTRING:
+      text = lua_tolstring(L, index, &length);
+      return parse_number(L, text, length);
+    default:
+      return NAN;
+  }
+}
+
+int cnet_trunc32(double x) {
+  if (isnan(x) || isinf(x)) return 0;
+  x = fmod(trunc(x), 4294967296.0);
+  if (x < 0) x += 4294967296.0;
+  return (int)(int32_t)(uint32_t)x;
+}
+
+bool cnet_is_pipe_name(lua_State *L, int index) {
+  return lua_type(L, index) == LUA_TSTRING && !(cnet_to_number(L, index) >= 0);
+}
+
+static bool is_blank_string(lua_State *L, int index) {
+  size_t i, length;
+  const char *text = lua_tolstring(L, index, &length);
+  for (i = 0; i < length; i++)
+    if (!is_blank(text[i])) return false;
+  return true;
+}
+
+int cnet_check_port(lua_State *L, int index, const char *name, bool allow_zero) {
+  int type = lua_type(L, index);
+  double n = type == LUA_TNUMBER || type == LUA_TSTRING ? cnet_to_number(L, index) : NAN;
+  index = lua_absindex(L, index);
+  if (!(n >= (allow_zero ? 0 : 1) && n <= 65535) || n != floor(n) ||
+      (type == LUA_TSTRING && is_blank_string(L, index))) {
+    cnet_error_push_received(L, index);
+    cnet_error_push(L, "RangeError", "ERR_SOCKET_BAD_PORT", "%s should be %s 0 and < 65536. Received %s.", name,
+                    allow_zero ? ">=" : ">", lua_tostring(L, -1));
+    cnet_error_throw(L);
+  }
+  return (int)n;
+}
+
+void cnet_check_function(lua_State *L, int index, const char *name) {
+  if (!lua_isfunction(L, index)) cnet_error_arg_type(L, "argument", name, "of type function", index);
+}

@@ -1,0 +1,23 @@
+/* Readers for arguments and option tables: JavaScript's truth and numbers, ports, callbacks.
+ *
+ * Layer 0. */
+#ifndef CNET_ARGS_H
+#define CNET_ARGS_H
+
+#include <lua.h>
+#include <stdbool.h>
+
+/* JavaScript's truth: nil, false, 0, NaN and "" are false. */
+bool cnet_truthy(lua_State *L, int index);
+/* JavaScript's Number(value): NaN for what is none; "" and blanks are 0; 0x, 0o, 0b and Infinity are known. */
+double cnet_to_number(lua_State *L, int index);
+/* ~~x */
+int cnet_trunc32(double x);
+/* Is it a path rather than a port: a string that is no number of 0 or more? */
+bool cnet_is_pipe_name(lua_State *L, int index);
+/* A port of 0 (1 unless allow_zero) to 65535, as a number or a numeric string; else ERR_SOCKET_BAD_PORT. */
+int cnet_check_port(lua_State *L, int index, const char *name, bool allow_zero);
+/* ERR_INVALID_ARG_TYPE unless it is a function. */
+void cnet_check_function(lua_State *L, int index, const char *name);
+
+#endif

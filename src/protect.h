@@ -1,0 +1,19 @@
+/* The one door into Lua: the one lua_pcall through which every libuv callback enters.
+ *
+ * Layer 0, above the runtime. The whole body of a callback runs inside, not just the listener: an allocation outside
+ * a pcall can longjmp through libuv. An error is parked, the loop stopped, and net.run raises it again. */
+#ifndef CNET_PROTECT_H
+#define CNET_PROTECT_H
+
+#include "runtime.h"
+
+/* Runs body(L, arg), then the tick queue. Must not be called while the runtime is stopped or closed. */
+void cnet_protect(cnet_runtime *rt, cnet_phase phase, cnet_body body, void *arg);
+/* Delivers what happens once: now, or, while the runtime is stopped, first thing in the next net.run. */
+void cnet_deliver(cnet_runtime *rt, cnet_event *event, int status);
+/* The same for the close callback of a handle, which belongs to the closing phase. */
+void cnet_deliver_close(cnet_runtime *rt, cnet_event *event);
+/* Delivers queued events until the list is empty or the runtime stops; tells whether there were any. */
+bool cnet_protect_replay(cnet_runtime *rt, cnet_phase phase, cnet_event_list *list);
+
+#endif

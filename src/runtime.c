@@ -1,0 +1,434 @@
+#include "runtime.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "interrupt.h"
+#include "protect.h"
+
+static const char runtime_key = 0;
+
+/* ---- events ---- */
+
+void cnet_events_append(cnet_event_list *list, cnet_event *event) {
+  event->next = NULL;
+  if (list->tail) {
+    list->tail->next = event;
+  } else {
+    list->head = event;
+  }
+  list->tail = event;
+}
+
+static void events_drop(cnet_event_list *list) {
+  while (list->head) {
+    cnet_event *event = list->head;
+    list->head = event->next;
+    event->drop(event);
+  }
+  list->tail = NULL;
+}
+
+/* ---- pins ---- */
+
+void cnet_pin(lua_State *L, cnet_runtime *rt, const void *key, int index) {
+  index = lua_absindex(L, index);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
+  lua_pushvalue(L, index);
+  lua_rawsetp(L, -2, key);
+  lua_pop(L, 1);
+}
+
+void cnet_unpin(lua_State *L, cnet_runtime *rt, const void *key) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
+  if (lua_rawgetp(L, -1, key) != LUA_TNIL) {
+    lua_pushnil(L);
+    lua_rawsetp(L, -3, key);
+  }
+  lua_pop(L, 2);
+}
+
+int cnet_pin_push(lua_State *L, cnet_runtime *rt, const void *key) {
+  int type;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
+  type = lua_rawgetp(L, -1, key);
+  lua_remove(L, -2);
+  return type;
+}
+
+/* ---- ticks ----
+ * A queue in a table, two slots for each tick: the function, and its argument. Several arguments are packed into a
+ * table of our own, so a single argument that is a table is packed too. */
+
+static void tick_put(lua_State *L, cnet_runtime *rt) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->ticks); /* fn, argument, queue */
+  lua_insert(L, -3);
+  lua_rawseti(L, -3, rt->tick_tail + 1);
+  lua_rawseti(L, -2, rt->tick_tail);
+  rt->tick_tail += 2;
+  lua_pop(L, 1);
+}
+
+void cnet_tick(lua_State *L, cnet_runtime *rt, int nargs) {
+  if (nargs == 0) {
+    lua_pushboolean(L, 0); /* false alone stands for no argument */
+  } else if (nargs > 1 || lua_istable(L, -1) || lua_isboolean(L, -1) || lua_isnil(L, -1)) {
+    int i, first = lua_gettop(L) - nargs + 1;
+    lua_createtable(L, nargs, 1);
+    lua_insert(L, first);
+    for (i = nargs; i > 0; i--) lua_rawseti(L, first, i);
+    lua_pushinteger(L, nargs);
+    lua_setfield(L, first, "n");
+  }
+  tick_put(L, rt);
+}
+
+void cnet_tick_object(lua_State *L, cnet_runtime *rt, lua_CFunction fn, int index) {
+  index = lua_absindex(L, index);
+  lua_pushcfunction(L, fn);
+  lua_pushvalue(L, index);
+  tick_put(L, rt);
+}
+
+static int unpack_arguments(lua_State *L) {
+  int i, n, pack = lua_gettop(L);
+  lua_getfield(L, pack, "n");
+  n = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  luaL_checkstack(L, n + 1, "too many arguments");
+  for (i = 1; i <= n; i++) lua_rawgeti(L, pack, i);
+  lua_remove(L, pack);
+  return n;
+}
+
+void cnet_ticks_run(lua_State *L, cnet_runtime *rt) {
+  if (rt->tick_head == rt->tick_tail) return;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->ticks);
+  while (rt->tick_head != rt->tick_tail && !rt->stopped) {
+    int queue = lua_gettop(L), nargs = 1;
+    lua_rawgeti(L, queue, rt->tick_head);
+    lua_rawgeti(L, queue, rt->tick_head + 1);
+    lua_pushnil(L);
+    lua_rawseti(L, queue, rt->tick_head);
+    lua_pushnil(L);
+    lua_rawseti(L, queue, rt->tick_head + 1);
+    rt->tick_head += 2;
+    if (rt->tick_head == rt->tick_tail) rt->tick_head = rt->tick_tail = 1;
+    if (lua_istable(L, -1)) {
+      nargs = unpack_arguments(L);
+    } else if (lua_isboolean(L, -1)) {
+      lua_pop(L, 1);
+      nargs = 0;
+    }
+    lua_call(L, nargs, 0);
+  }
+  lua_pop(L, 1);
+}
+
+static int net_next_tick(lua_State *L) {
+  cnet_runtime *rt = cnet_runtime_of(L);
+  cnet_runtime_check(L, rt);
+  if (!lua_isfunction(L, 1)) return cnet_error_arg_type(L, "argument", "callback", "of type function", 1);
+  cnet_tick(L, rt, lua_gettop(L) - 1);
+  return 0;
+}
+
+/* ---- the check phase: immediates, then the close callbacks a stopped turn left over ---- */
+
+static void on_check(uv_check_t *check) {
+  cnet_runtime *rt = check->loop->data;
+  if (rt->closed || rt->stopped) return;
+  rt->hold_timers = false;
+  if (rt->posted.head) {
+    /* what is posted while these run waits for the next turn */
+    cnet_event_list now = rt->posted;
+    rt->posted.head = rt->posted.tail = NULL;
+    cnet_protect_replay(rt, CNET_PHASE_POLL, &now);
+    if (now.head) {
+      now.tail->next = rt->posted.head;
+      if (rt->posted.tail) now.tail = rt->posted.tail;
+      rt->posted = now;
+    }
+  }
+  if (!rt->stopped && rt->immediates_pending) rt->run_immediates(rt);
+  if (!rt->stopped) cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->closes);
+  cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
+}
+
+static void on_idle(uv_idle_t *idle) { (void)idle; /* its being active makes the loop not sleep in poll */ }
+
+void cnet_runtime_want_check(cnet_runtime *rt, bool wanted, bool ref) {
+  rt->immediates_pending = wanted;
+  rt->immediates_ref = ref;
+  if (wanted || rt->hold_timers || rt->closes.head || rt->posted.head) {
+    uv_check_start(&rt->check, on_check);
+  } else {
+    uv_check_stop(&rt->check);
+  }
+  if ((wanted && ref) || rt->closes.head || rt->posted.head) {
+    uv_idle_start(&rt->idle, on_idle);
+  } else {
+    uv_idle_stop(&rt->idle);
+  }
+}
+
+void cnet_runtime_post(cnet_runtime *rt, cnet_event *event) {
+  cnet_events_append(&rt->posted, event);
+  cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
+}
+
+/* ---- run and stop ---- */
+
+void cnet_runtime_stop(cnet_runtime *rt) {
+  if (!rt->running) return;
+  if (!rt->stopped && rt->in_loop) {
+    rt->resuming = true;
+    rt->resume_phase = rt->phase;
+  }
+  rt->stopped = true;
+  if (rt->in_loop) uv_stop(rt->loop);
+}
+
+/* Goes on where the last turn was stopped, up to where uv_run begins: with the timers. */
+static bool resume(cnet_runtime *rt) {
+  bool any;
+  cnet_protect(rt, CNET_PHASE_POLL, NULL, NULL); /* the ticks */
+  any = cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->deferred);
+  if (rt->stopped || !rt->resuming) return any;
+  if (rt->resume_phase == CNET_PHASE_POLL) {
+    rt->hold_timers = true; /* until the rest of that turn, poll, check and closing, has passed */
+  } else if (rt->resume_phase == CNET_PHASE_TIMERS) {
+    rt->run_timers(rt);
+  } else {
+    if (rt->resume_phase == CNET_PHASE_CHECK && rt->immediates_pending) rt->run_immediates(rt);
+    if (!rt->stopped) any = cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->closes) || any;
+  }
+  if (!rt->stopped) rt->resuming = false;
+  cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
+  return any;
+}
+
+static bool something_alive(cnet_runtime *rt) {
+  return uv_loop_alive(rt->loop) || rt->deferred.head || rt->closes.head || rt->posted.head ||
+         rt->tick_head != rt->tick_tail;
+}
+
+static bool in_finalizer(lua_State *L) {
+  lua_Debug ar;
+  int level;
+  for (level = 0; lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "n", &ar);
+    if (ar.name && strcmp(ar.name, "__gc") == 0 && strcmp(ar.namewhat, "metamethod") == 0) return true;
+  }
+  return false;
+}
+
+static int net_run(lua_State *L) {
+  static const char *const names[] = {"default", "once", "nowait", NULL};
+  static const uv_run_mode modes[] = {UV_RUN_DEFAULT, UV_RUN_ONCE, UV_RUN_NOWAIT};
+  cnet_runtime *rt = cnet_runtime_of(L);
+  int top, handler = lua_isfunction(L, 1) ? 1 : 2;
+  uv_run_mode mode = UV_RUN_DEFAULT;
+  cnet_runtime_check(L, rt);
+  if (handler == 2) {
+    int i = 0;
+    const char *name = lua_isnoneornil(L, 1) ? "default" : lua_tostring(L, 1);
+    while (names[i] && !(name && strcmp(names[i], name) == 0)) i++;
+    if (!names[i]) return cnet_error_arg_value(L, "argument", "mode", 1, "must be one of 'default', 'once', 'nowait'");
+    mode = modes[i];
+    if (!lua_isnoneornil(L, 2) && !lua_isfunction(L, 2))
+      return cnet_error_arg_type(L, "argument", "handler", "of type function", 2);
+  }
+  if (rt->running) return luaL_error(L, "net.run() is running already: call it outside of callbacks");
+  if (in_finalizer(L)) return luaL_error(L, "net.run() cannot be called in a finalizer");
+  lua_settop(L, 2);
+  top = lua_gettop(rt->L);
+  if (!lua_checkstack(rt->L, LUA_MINSTACK + 2)) return luaL_error(L, "stack overflow");
+  lua_pushvalue(L, handler);
+  if (L != rt->L) lua_xmove(L, rt->L, 1);
+  rt->handler = lua_isfunction(rt->L, -1) ? lua_gettop(rt->L) : 0;
+  rt->running = rt->ever_ran = true;
+  rt->stopped = rt->failed = false;
+  cnet_interrupt_arm(rt);
+  if (resume(rt) && mode == UV_RUN_ONCE) mode = UV_RUN_NOWAIT;
+  if (!rt->stopped) {
+    rt->in_loop = true;
+    uv_run(rt->loop, mode);
+    rt->in_loop = false;
+  }
+  cnet_interrupt_disarm(rt);
+  rt->running = rt->stopped = false;
+  rt->handler = 0;
+  lua_settop(rt->L, rt->L == L ? 2 : top);
+  if (rt->failed) {
+    rt->failed = false;
+    cnet_runtime_push(L);
+    lua_getiuservalue(L, -1, 1);
+    lua_pushboolean(L, 0);
+    lua_setiuservalue(L, -3, 1);
+    return lua_error(L);
+  }
+  lua_pushboolean(L, something_alive(rt));
+  return 1;
+}
+
+static int net_stop(lua_State *L) {
+  cnet_runtime *rt = cnet_runtime_of(L);
+  cnet_runtime_check(L, rt);
+  cnet_runtime_stop(rt);
+  return 0;
+}
+
+static int net_backend_fd(lua_State *L) {
+  cnet_runtime *rt = cnet_runtime_of(L);
+  cnet_runtime_check(L, rt);
+  lua_pushinteger(L, uv_backend_fd(rt->loop));
+  return 1;
+}
+
+static int net_backend_timeout(lua_State *L) {
+  cnet_runtime *rt = cnet_runtime_of(L);
+  bool waiting;
+  cnet_runtime_check(L, rt);
+  waiting = rt->tick_head != rt->tick_tail || rt->deferred.head || rt->closes.head || rt->posted.head;
+  if (!waiting) uv_update_time(rt->loop);
+  lua_pushinteger(L, waiting ? 0 : uv_backend_timeout(rt->loop));
+  return 1;
+}
+
+/* ---- the end ---- */
+
+static void on_dispose(uv_handle_t *handle) {
+  cnet_disposable *owner = handle->data;
+  if (owner) owner->dispose(handle);
+}
+
+static void close_handle(uv_handle_t *handle, void *arg) {
+  (void)arg;
+  if (!uv_is_closing(handle)) uv_close(handle, on_dispose);
+}
+
+/* lua_close inside a callback: libuv is on the C stack below us and must not be entered again. */
+static void close_descriptor(uv_handle_t *handle, void *arg) {
+  uv_os_fd_t fd;
+  (void)arg;
+  if (handle->type == UV_NAMED_PIPE && !uv_is_closing(handle)) {
+    char path[256];
+    size_t size = sizeof path - 1;
+    bool bound = !uv_is_readable((uv_stream_t *)handle) && !uv_is_writable((uv_stream_t *)handle);
+    if (bound && uv_pipe_getsockname((uv_pipe_t *)handle, path, &size) == 0 && size > 0 && path[0] != '\0') {
+      path[size] = '\0';
+      unlink(path);
+    }
+  }
+  if ((handle->type == UV_TCP || handle->type == UV_NAMED_PIPE) && uv_fileno(handle, &fd) == 0 && fd > 2) close(fd);
+}
+
+static int runtime_gc(lua_State *L) {
+  cnet_runtime *rt = lua_touserdata(L, 1);
+  if (!rt->open || rt->closed) return 0;
+  rt->closed = true;
+  if (!rt->ever_ran && something_alive(rt))
+    fprintf(stderr, "cnet: the script ended with something still open, and never called net.run()\n");
+  if (rt->in_loop) {
+    uv_walk(rt->loop, close_descriptor, NULL);
+    return 0;
+  }
+  events_drop(&rt->deferred);
+  events_drop(&rt->closes);
+  events_drop(&rt->posted);
+  uv_walk(rt->loop, close_handle, NULL);
+  while (uv_loop_close(rt->loop) == UV_EBUSY) uv_run(rt->loop, UV_RUN_ONCE);
+  free(rt->timers);
+  free(rt->read_buffer);
+  if (rt->spare_fd >= 0) close(rt->spare_fd);
+  return 0;
+}
+
+/* ---- the beginning ---- */
+
+void cnet_runtime_push(lua_State *L) { lua_rawgetp(L, LUA_REGISTRYINDEX, &runtime_key); }
+
+void cnet_runtime_check(lua_State *L, const cnet_runtime *rt) {
+  if (!rt || !rt->open || rt->closed) luaL_error(L, "cnet is closed: the Lua state is closing");
+}
+
+static void ignore_sigpipe(void) {
+  struct sigaction now;
+  if (sigaction(SIGPIPE, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL)
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void open_loop(lua_State *L, cnet_runtime *rt) {
+  int status;
+  rt->read_buffer = malloc(CNET_READ_BUFFER);
+  if (!rt->read_buffer) luaL_error(L, "not enough memory");
+  rt->loop = &rt->own_loop;
+  status = uv_loop_init(rt->loop);
+  if (status < 0) {
+    free(rt->read_buffer);
+    rt->read_buffer = NULL;
+    luaL_error(L, "cnet: no event loop: %s", uv_strerror(status));
+  }
+  rt->loop->data = rt;
+  uv_check_init(rt->loop, &rt->check);
+  uv_idle_init(rt->loop, &rt->idle);
+  uv_async_init(rt->loop, &rt->wake, cnet_interrupt_on_wake);
+  rt->check.data = rt->idle.data = rt->wake.data = NULL;
+  uv_unref((uv_handle_t *)&rt->check);
+  uv_unref((uv_handle_t *)&rt->wake);
+  rt->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  rt->open = true;
+}
+
+cnet_runtime *cnet_runtime_open(lua_State *L) {
+  cnet_runtime *rt;
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &runtime_key) == LUA_TUSERDATA) {
+    rt = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return rt;
+  }
+  lua_pop(L, 1);
+  rt = lua_newuserdatauv(L, sizeof *rt, 1);
+  memset(rt, 0, sizeof *rt);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  rt->L = lua_tothread(L, -1);
+  lua_pop(L, 1);
+  rt->tick_head = rt->tick_tail = 1;
+  rt->default_auto_select_family = true;
+  rt->default_attempt_timeout = 250;
+  lua_newtable(L);
+  rt->pins = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_newtable(L);
+  rt->ticks = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushboolean(L, 0);
+  rt->self = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_newtable(L);
+  lua_pushcfunction(L, runtime_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  open_loop(L, rt);
+  ignore_sigpipe();
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &runtime_key);
+  return rt;
+}
+
+void cnet_runtime_set_functions(lua_State *L, const luaL_Reg *functions) {
+  cnet_runtime_push(L);
+  luaL_setfuncs(L, functions, 1);
+}
+
+void cnet_runtime_register(lua_State *L) {
+  static const luaL_Reg functions[] = {{"run", net_run},
+                                       {"stop", net_stop},
+                                       {"backendFd", net_backend_fd},
+                                       {"backendTimeout", net_backend_timeout},
+                                       {"nextTick", net_next_tick},
+                                       {NULL, NULL}};
+  cnet_runtime_set_functions(L, functions);
+}

@@ -1,0 +1,125 @@
+/* One runtime for each lua_State: the loop, the main thread, what libuv may still call, the tick queue, and what is
+ * left over when the loop stops in the middle of a turn.
+ *
+ * Layer 0: nothing of cnet lies below it. Whoever calls libuv holds a runtime; whoever is called by libuv comes back
+ * into Lua through protect.h. */
+#ifndef CNET_RUNTIME_H
+#define CNET_RUNTIME_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+/* One read buffer serves the whole loop: a chunk is copied into a Lua string before the next read. */
+#define CNET_READ_BUFFER 65536
+
+typedef struct cnet_runtime cnet_runtime;
+typedef struct cnet_event cnet_event;
+typedef void (*cnet_body)(lua_State *L, void *arg);
+
+/* The part of a loop turn a callback belongs to; a stopped turn goes on with the part it was stopped in. */
+typedef enum { CNET_PHASE_TIMERS, CNET_PHASE_POLL, CNET_PHASE_CHECK, CNET_PHASE_CLOSING } cnet_phase;
+
+/* Something that happens once (a completion, a close): embedded in what it completes, so that keeping it until the
+ * next net.run needs no memory. `deliver` runs inside protect and owns the event; `drop` frees it without Lua. */
+struct cnet_event {
+  cnet_event *next;
+  cnet_body deliver;
+  void (*drop)(cnet_event *event);
+  int status;
+};
+
+typedef struct {
+  cnet_event *head, *tail;
+} cnet_event_list;
+
+/* The first field of what any uv_handle_t's `data` points to, unless it is NULL: how lua_close frees it. */
+typedef struct {
+  void (*dispose)(uv_handle_t *handle);
+} cnet_disposable;
+
+enum { CNET_CLASS_LIMIT = 16 };
+
+struct cnet_runtime {
+  uv_loop_t *loop;
+  uv_loop_t own_loop;
+  lua_State *L; /* the main thread; a coroutine that called us may be gone */
+  bool open;    /* the loop exists and Lua may be called */
+  bool closed;  /* lua_close has reached us: no Lua from here on */
+  bool running; /* inside net.run */
+  bool in_loop; /* inside uv_run */
+  bool stopped; /* no Lua until net.run has returned */
+  bool failed;  /* an error is parked */
+  bool ever_ran;
+  bool resuming;    /* the last turn was stopped in resume_phase */
+  bool hold_timers; /* until the check phase of a resumed turn has passed */
+  cnet_phase phase; /* of the callback that runs, or ran last */
+  cnet_phase resume_phase;
+  int handler; /* stack index of net.run's message handler, 0 for none */
+
+  int pins, ticks, self; /* registry references */
+  lua_Integer tick_head, tick_tail;
+
+  cnet_event_list deferred; /* completions that came while stopped */
+  cnet_event_list closes;   /* close callbacks that came while stopped */
+  cnet_event_list posted;   /* for the next turn of the loop */
+
+  uv_check_t check;
+  uv_idle_t idle;
+  uv_async_t wake;                      /* Ctrl-C */
+  void (*run_timers)(cnet_runtime *rt); /* the rest of a turn that was stopped */
+  void (*run_immediates)(cnet_runtime *rt);
+  bool immediates_pending;
+  bool immediates_ref;
+  struct cnet_timers *timers;
+
+  const void *metatables[CNET_CLASS_LIMIT]; /* by class id; see class.h */
+  const struct cnet_class *classes[CNET_CLASS_LIMIT];
+
+  bool default_auto_select_family;
+  int default_attempt_timeout; /* ms */
+  char *read_buffer;
+  int spare_fd; /* a descriptor to give up when there are no more; see handle.c */
+};
+
+/* The runtime of this state, made when first asked for. Leaves nothing on the stack. */
+cnet_runtime *cnet_runtime_open(lua_State *L);
+/* Pushes the runtime's userdata: the first upvalue of every function of cnet. */
+void cnet_runtime_push(lua_State *L);
+/* The runtime of the running C function (its first upvalue). */
+static inline cnet_runtime *cnet_runtime_of(lua_State *L) {
+  return (cnet_runtime *)lua_touserdata(L, lua_upvalueindex(1));
+}
+/* Raises an error once lua_close has closed the runtime. */
+void cnet_runtime_check(lua_State *L, const cnet_runtime *rt);
+/* Registers net.run, net.stop, net.backendFd, net.backendTimeout, net.nextTick in the table on top. */
+void cnet_runtime_register(lua_State *L);
+/* Sets functions with the runtime as their first upvalue in the table on top. */
+void cnet_runtime_set_functions(lua_State *L, const luaL_Reg *functions);
+
+/* Pins keep alive what libuv can still call: pinned exactly while a handle is open or a request is in flight. */
+void cnet_pin(lua_State *L, cnet_runtime *rt, const void *key, int index);
+void cnet_unpin(lua_State *L, cnet_runtime *rt, const void *key);
+/* Pushes what is pinned under the key (nil if nothing is); returns its type. */
+int cnet_pin_push(lua_State *L, cnet_runtime *rt, const void *key);
+
+/* Queues a tick: pops a function and its nargs arguments. */
+void cnet_tick(lua_State *L, cnet_runtime *rt, int nargs);
+/* Queues an internal tick: fn is called with the object at index. Allocates nothing but queue space. */
+void cnet_tick_object(lua_State *L, cnet_runtime *rt, lua_CFunction fn, int index);
+/* Runs ticks until none are left or the runtime is stopped. Inside protect only. */
+void cnet_ticks_run(lua_State *L, cnet_runtime *rt);
+
+/* Makes net.run return once the current callback is done. */
+void cnet_runtime_stop(cnet_runtime *rt);
+/* Delivers an event in the next turn of the loop, which it keeps alive until then. */
+void cnet_runtime_post(cnet_runtime *rt, cnet_event *event);
+/* Starts or stops what drives immediates: `ref` tells whether they keep the loop alive. */
+void cnet_runtime_want_check(cnet_runtime *rt, bool wanted, bool ref);
+
+void cnet_events_append(cnet_event_list *list, cnet_event *event);
+
+#endif
