@@ -1,0 +1,34 @@
+/* Encodings: text written as bytes, and bytes read as text.
+ *
+ * Layer 1. A Lua string is bytes, so utf8, latin1 (binary) and ascii text is written as it stands, and latin1 is read
+ * as it came; hex and base64 are converted both ways. Read as utf8, no character is split over two chunks, and what is
+ * no UTF-8 becomes U+FFFD, as Node's StringDecoder does it; read as ascii, the high bit is dropped. */
+#ifndef CNET_ENCODING_H
+#define CNET_ENCODING_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum { CNET_UTF8, CNET_LATIN1, CNET_ASCII, CNET_HEX, CNET_BASE64, CNET_BASE64URL } cnet_encoding;
+
+/* Names are Node's, in any case; the value at index must be one of them, else ERR_UNKNOWN_ENCODING. */
+cnet_encoding cnet_check_encoding(lua_State *L, int index);
+/* The name that readableEncoding shows. */
+const char *cnet_encoding_name(cnet_encoding encoding);
+/* Pushes the bytes of the text at index. Hex ends at the first pair that is none; base64 skips what is none. */
+void cnet_encoding_push_bytes(lua_State *L, int index, cnet_encoding encoding);
+
+/* Holds back what is not whole yet: a part of a character, or of a group of three bytes. */
+typedef struct {
+  unsigned char encoding, held, missing;
+  char bytes[4];
+} cnet_decoder;
+
+void cnet_decoder_init(cnet_decoder *d, cnet_encoding encoding);
+/* Pushes the text of the bytes, as far as it is whole. */
+void cnet_decoder_push(lua_State *L, cnet_decoder *d, const char *data, size_t size);
+/* Pushes the text of what was held back, or "". */
+void cnet_decoder_push_end(lua_State *L, cnet_decoder *d);
+
+#endif

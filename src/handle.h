@@ -1,0 +1,91 @@
+/* A libuv stream handle (TCP, pipe or terminal): open, bind, listen, accept, connect, read, write, shutdown, close.
+ *
+ * Layer 1. It is malloc'd and apart from its object. The object owns it until it closes it, and forgets it then at
+ * once, as Node does: a server may listen again before the old handle's close callback, which alone frees it. While it
+ * is open its object is pinned. b:listen(a) lets two servers hold one handle: it counts its holders. */
+#ifndef CNET_HANDLE_H
+#define CNET_HANDLE_H
+
+#include "address.h"
+#include "runtime.h"
+
+typedef enum { CNET_HANDLE_TCP, CNET_HANDLE_PIPE, CNET_HANDLE_TTY } cnet_handle_kind;
+
+typedef struct cnet_handle cnet_handle;
+
+/* What a handle tells its owner, whose object is at index self. */
+typedef struct {
+  /* a client waits to be accepted, or status says why accepting failed */
+  void (*on_connection)(lua_State *L, int self, int status);
+  /* nread bytes at data, or a libuv error (UV_EOF at the end) */
+  void (*on_read)(lua_State *L, int self, ssize_t nread, const char *data);
+} cnet_handle_owner;
+
+/* Called once when the handle is closed; flag is what cnet_handle_close was given. */
+typedef void (*cnet_handle_closed)(lua_State *L, int self, int flag);
+/* Called once when a request is over; `value` is the index of what was pinned with it (nil without). */
+typedef void (*cnet_request_done)(lua_State *L, int self, int value, int status);
+
+struct cnet_handle {
+  cnet_disposable disposable;
+  cnet_runtime *rt;
+  const cnet_handle_owner *owner; /* NULL once forgotten */
+  cnet_event event;               /* a connection put off, or the close */
+  cnet_handle_closed on_closed;
+  unsigned char kind, holders;
+  bool reading, closing, uv_closed, connection_waits;
+  int closed_flag;
+  union {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_tcp_t tcp;
+    uv_pipe_t pipe;
+    uv_tty_t tty;
+  } uv; /* last: only as much of it as the kind needs is there */
+};
+
+/* A new handle, nobody's yet; NULL with *status set if there is none. */
+cnet_handle *cnet_handle_new(cnet_runtime *rt, cnet_handle_kind kind, int *status);
+/* The kind of a descriptor: 0 and *kind, or UV_EINVAL. */
+int cnet_handle_guess(int fd, cnet_handle_kind *kind);
+int cnet_handle_open(cnet_handle *h, int fd);
+/* Makes the object at index self the owner, and pins it. */
+void cnet_handle_own(lua_State *L, cnet_handle *h, int self, const cnet_handle_owner *owner);
+/* One more server holds the handle. */
+void cnet_handle_share(cnet_handle *h);
+/* The caller lets go of the handle and closes it. With a callback its object stays pinned until that has run. Returns
+ * false if another holder has closed it already: the callback will not come. */
+bool cnet_handle_close(lua_State *L, cnet_handle *h, cnet_handle_closed on_closed, int flag);
+/* The same with a TCP reset; *status tells if that failed and it was closed the plain way. */
+bool cnet_handle_close_reset(lua_State *L, cnet_handle *h, cnet_handle_closed on_closed, int flag, int *status);
+/* A finalizer lets go of the handle, without Lua; the last holder closes it if it is open. */
+void cnet_handle_abandon(cnet_handle *h);
+
+int cnet_handle_bind(cnet_handle *h, const char *ip, int port, unsigned flags, bool reuse_port);
+/* The path may be abstract (a leading NUL). UV_EINVAL if it is too long. */
+int cnet_handle_bind_path(cnet_handle *h, const char *path, size_t length);
+int cnet_handle_listen(cnet_handle *h, int backlog);
+/* Inside on_connection: the client that waits. NULL with *status set if it is gone. */
+cnet_handle *cnet_handle_accept(cnet_handle *server, int *status);
+
+int cnet_handle_read_start(cnet_handle *h);
+int cnet_handle_read_stop(cnet_handle *h);
+/* Writes what the kernel takes at once of the string, or array of strings, at index data, and the rest
+ * asynchronously: then *async is set, and done is called for the object at index self. */
+int cnet_handle_write(lua_State *L, cnet_handle *h, int self, int data, cnet_request_done done, bool *async);
+int cnet_handle_shutdown(lua_State *L, cnet_handle *h, int self, cnet_request_done done);
+/* Connects; the value on top, which is popped, is pinned with the request. */
+int cnet_handle_connect(lua_State *L, cnet_handle *h, int self, const char *ip, int port, cnet_request_done done);
+int cnet_handle_connect_path(lua_State *L, cnet_handle *h, int self, const char *path, size_t length,
+                             cnet_request_done done);
+
+int cnet_handle_sockname(cnet_handle *h, cnet_address *out);
+int cnet_handle_peername(cnet_handle *h, cnet_address *out);
+int cnet_handle_set_nodelay(cnet_handle *h, bool on);
+/* Seconds; 0 leaves the system's value. interval and count likewise. */
+int cnet_handle_set_keepalive(cnet_handle *h, bool on, int delay, int interval, int count);
+int cnet_handle_fd(cnet_handle *h);
+void cnet_handle_ref(cnet_handle *h, bool on);
+size_t cnet_handle_write_queue(cnet_handle *h);
+
+#endif

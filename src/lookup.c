@@ -1,0 +1,124 @@
+#include "lookup.h"
+
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "address.h"
+#include "error.h"
+#include "protect.h"
+
+typedef struct {
+  cnet_event event; /* first: an event is its request */
+  cnet_runtime *rt;
+  uv_getaddrinfo_t uv;
+  struct addrinfo *found;
+  char host[]; /* for the error's message */
+} request;
+
+static void free_request(cnet_event *event) {
+  request *r = (request *)event;
+  uv_freeaddrinfo(r->found);
+  free(r);
+}
+
+/* The request moves into a userdata, so that it is freed whatever happens while the list is made. */
+static int box_gc(lua_State *L) {
+  request **box = lua_touserdata(L, 1);
+  if (*box) free_request(&(*box)->event);
+  *box = NULL;
+  return 0;
+}
+
+static request **push_box(lua_State *L) {
+  request **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = NULL;
+  if (luaL_newmetatable(L, "cnet.lookup")) {
+    lua_pushcfunction(L, box_gc);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  return box;
+}
+
+static void push_list(lua_State *L, const struct addrinfo *found) {
+  lua_Integer n = 0;
+  cnet_address address;
+  lua_newtable(L);
+  for (; found; found = found->ai_next) {
+    cnet_address_read(found->ai_addr, &address);
+    if (address.family == 0) continue;
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, address.ip);
+    lua_setfield(L, -2, "address");
+    lua_pushinteger(L, address.family);
+    lua_setfield(L, -2, "family");
+    lua_rawseti(L, -2, ++n);
+  }
+}
+
+static int deliver_protected(lua_State *L) { /* (function, box) */
+  request *r = *(request **)lua_touserdata(L, 2);
+  int status = r->event.status;
+  if (status == 0 && !r->found) status = UV_EAI_NODATA;
+  if (status < 0) {
+    cnet_error_push_lookup(L, status, r->host);
+    lua_pushnil(L);
+  } else {
+    lua_pushnil(L);
+    push_list(L, r->found);
+  }
+  return 2;
+}
+
+static void deliver(lua_State *L, void *arg) {
+  request *r = arg, **box;
+  cnet_pin_push(L, r->rt, r);
+  cnet_pin_push(L, r->rt, &r->rt);
+  box = lua_touserdata(L, -1);
+  *box = r;
+  cnet_unpin(L, r->rt, r);
+  cnet_unpin(L, r->rt, &r->rt);
+  lua_pushcfunction(L, deliver_protected);
+  lua_pushvalue(L, -3);
+  lua_pushvalue(L, -3);
+  lua_call(L, 2, 2); /* function, box, err, list */
+  *box = NULL;
+  free_request(&r->event);
+  lua_remove(L, -3);
+  lua_call(L, 2, 0);
+}
+
+static void on_found(uv_getaddrinfo_t *uv, int status, struct addrinfo *found) {
+  request *r = uv->data;
+  r->found = found;
+  cnet_deliver(r->rt, &r->event, status);
+}
+
+void cnet_lookup(lua_State *L, cnet_runtime *rt, const char *host, int family, int hints) {
+  struct addrinfo wanted = {.ai_flags = hints,
+                            .ai_family = family == 4   ? AF_INET
+                                         : family == 6 ? AF_INET6
+                                                       : AF_UNSPEC,
+                            .ai_socktype = SOCK_STREAM};
+  size_t size = strlen(host) + 1;
+  int fn = lua_gettop(L), status;
+  request *r;
+  push_box(L); /* made now, so that delivering needs no memory to hold the request */
+  r = calloc(1, sizeof *r + size);
+  if (!r) luaL_error(L, "not enough memory");
+  memcpy(r->host, host, size);
+  r->rt = rt;
+  r->uv.data = r;
+  r->event.deliver = deliver;
+  r->event.drop = free_request;
+  cnet_pin(L, rt, r, fn);
+  cnet_pin(L, rt, &r->rt, fn + 1);
+  status = uv_getaddrinfo(rt->loop, &r->uv, on_found, host, NULL, &wanted);
+  if (status < 0) { /* a name that cannot be one is told of like a name that is not there */
+    r->event.status = status == UV_ENOMEM ? status : UV_EAI_NONAME;
+    cnet_runtime_post(rt, &r->event);
+  }
+  lua_settop(L, fn - 1);
+}

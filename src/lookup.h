@@ -1,0 +1,13 @@
+/* Name lookup off the loop's thread: getaddrinfo on libuv's thread pool.
+ *
+ * Layer 1. */
+#ifndef CNET_LOOKUP_H
+#define CNET_LOOKUP_H
+
+#include "runtime.h"
+
+/* Pops a function and calls it once from the loop: (err), or (nil, list) with {address=, family=4|6} in the order of
+ * the resolver. family is 0 (any), 4 or 6; hints are AI_ flags. */
+void cnet_lookup(lua_State *L, cnet_runtime *rt, const char *host, int family, int hints);
+
+#endif
