@@ -1,0 +1,538 @@
+#include "readable.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "error.h"
+#include "writable.h"
+
+#define MAX_HIGH_WATER_MARK 0x40000000
+
+static void flow(lua_State *L, cnet_stream *s, int self);
+static void end_readable(lua_State *L, cnet_stream *s, int self);
+
+static bool is_flowing(const cnet_stream *s) { return s->state & CNET_R_FLOWING; }
+
+/* ---- the buffer ---- */
+
+/* Appends the string on top, which it pops. */
+static void buffer_append(lua_State *L, cnet_stream *s, int self) {
+  s->r_length += lua_rawlen(L, -1);
+  if (cnet_class_slot(L, self, CNET_SLOT_READ_BUFFER) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_createtable(L, 1, 0);
+    lua_pushvalue(L, -1);
+    cnet_class_set_slot(L, self, CNET_SLOT_READ_BUFFER);
+    s->r_first = 1;
+    s->r_last = 0;
+    s->r_offset = 0;
+  }
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, (lua_Integer)++s->r_last);
+  lua_pop(L, 1);
+}
+
+/* Pushes the string at the head of the buffer, which is at index buffer, and forgets it there. */
+static void buffer_shift(lua_State *L, cnet_stream *s, int buffer) {
+  lua_rawgeti(L, buffer, s->r_first);
+  lua_pushnil(L);
+  lua_rawseti(L, buffer, s->r_first++);
+}
+
+static void buffer_clear(lua_State *L, cnet_stream *s, int self) {
+  lua_pushnil(L);
+  cnet_class_set_slot(L, self, CNET_SLOT_READ_BUFFER);
+  s->r_first = 1;
+  s->r_last = 0;
+  s->r_offset = 0;
+}
+
+/* Puts the string on top, which it pops, before all that is buffered. */
+static void buffer_prepend(lua_State *L, cnet_stream *s, int self) {
+  int chunk = lua_gettop(L);
+  if (s->r_length == 0) {
+    buffer_append(L, s, self);
+    return;
+  }
+  cnet_class_slot(L, self, CNET_SLOT_READ_BUFFER);
+  if (s->r_offset > 0) { /* the head is partly read: what is left of it is the new one's tail */
+    const char *head;
+    size_t size;
+    lua_rawgeti(L, chunk + 1, s->r_first);
+    head = lua_tolstring(L, -1, &size);
+    lua_pushlstring(L, head + s->r_offset, size - s->r_offset);
+    lua_rawseti(L, chunk + 1, s->r_first);
+    lua_pop(L, 1);
+    s->r_offset = 0;
+  }
+  if (s->r_first == 1) {
+    unsigned i;
+    for (i = s->r_last; i >= s->r_first; i--) {
+      lua_rawgeti(L, chunk + 1, i);
+      lua_rawseti(L, chunk + 1, (lua_Integer)i + 1);
+    }
+    s->r_first++;
+    s->r_last++;
+  }
+  lua_pushvalue(L, chunk);
+  lua_rawseti(L, chunk + 1, --s->r_first);
+  s->r_length += lua_rawlen(L, chunk);
+  lua_settop(L, chunk - 1);
+}
+
+/* A piece of UTF-8 text must not end inside a character: how many bytes to take so that it does not. */
+static size_t whole_characters(const cnet_stream *s, const char *text, size_t take, size_t size) {
+  if (!(s->state & CNET_R_DECODER) || s->decoder.encoding != CNET_UTF8) return take;
+  while (take < size && ((unsigned char)text[take] & 0xC0) == 0x80) take++;
+  return take;
+}
+
+/* Takes n bytes (at most what is there) from the buffer, as one string. Returns how many it took. */
+static size_t buffer_take(lua_State *L, cnet_stream *s, int self, size_t n) {
+  luaL_Buffer out;
+  size_t taken = 0;
+  int buffer;
+  cnet_class_slot(L, self, CNET_SLOT_READ_BUFFER);
+  buffer = lua_gettop(L);
+  lua_rawgeti(L, buffer, s->r_first);
+  if (s->r_offset == 0 && (lua_rawlen(L, -1) == n || (n >= s->r_length && s->r_first == s->r_last))) {
+    lua_pop(L, 1);
+    buffer_shift(L, s, buffer);
+    taken = lua_rawlen(L, -1);
+  } else {
+    lua_pop(L, 1);
+    luaL_buffinit(L, &out);
+    while (taken < n && s->r_first <= s->r_last) {
+      size_t size, take;
+      const char *text;
+      lua_rawgeti(L, buffer, s->r_first);
+      text = lua_tolstring(L, -1, &size) + s->r_offset;
+      size -= s->r_offset;
+      take = n - taken < size ? whole_characters(s, text, n - taken, size) : size;
+      lua_pop(L, 1); /* the buffer still holds it */
+      luaL_addlstring(&out, text, take);
+      taken += take;
+      s->r_offset += take;
+      if (take == size) {
+        lua_pushnil(L);
+        lua_rawseti(L, buffer, s->r_first++);
+        s->r_offset = 0;
+      }
+    }
+    luaL_pushresult(&out);
+  }
+  lua_remove(L, buffer);
+  s->r_length -= taken;
+  if (s->r_length == 0) buffer_clear(L, s, self);
+  return taken;
+}
+
+/* ---- 'readable' ---- */
+
+static void emit_readable_now(lua_State *L, cnet_stream *s, int self) {
+  if (!(s->state & (CNET_DESTROYED | CNET_ERRORED)) && (s->r_length > 0 || (s->state & CNET_R_ENDED))) {
+    cnet_emit(L, self, "readable", 0);
+    s->state &= ~(unsigned)CNET_R_EMITTED_READABLE;
+  }
+  if (!(s->state & (CNET_R_FLOWING | CNET_R_ENDED)) && s->r_length <= s->r_high_water_mark)
+    s->state |= CNET_R_NEED_READABLE;
+  flow(L, s, self);
+}
+
+static int tick_emit_readable(lua_State *L) {
+  emit_readable_now(L, lua_touserdata(L, 1), 1);
+  return 0;
+}
+
+static void emit_readable(lua_State *L, cnet_stream *s, int self) {
+  s->state &= ~(unsigned)CNET_R_NEED_READABLE;
+  if (s->state & CNET_R_EMITTED_READABLE) return;
+  s->state |= CNET_R_EMITTED_READABLE;
+  cnet_tick_object(L, cnet_stream_runtime(s), tick_emit_readable, self);
+}
+
+static int tick_read_more(lua_State *L) {
+  cnet_stream *s = lua_touserdata(L, 1);
+  while (!(s->state & (CNET_R_READING | CNET_R_ENDED)) &&
+         (s->r_length < s->r_high_water_mark || (is_flowing(s) && s->r_length == 0))) {
+    size_t length = s->r_length;
+    cnet_readable_read(L, s, 1, 0);
+    lua_pop(L, 1);
+    if (length == s->r_length) break;
+  }
+  s->state &= ~(unsigned)CNET_R_READING_MORE;
+  return 0;
+}
+
+static void maybe_read_more(lua_State *L, cnet_stream *s, int self) {
+  if (s->state & CNET_R_READING_MORE) return;
+  s->state |= CNET_R_READING_MORE;
+  cnet_tick_object(L, cnet_stream_runtime(s), tick_read_more, self);
+}
+
+/* ---- push ---- */
+
+static bool can_push_more(const cnet_stream *s) {
+  return !(s->state & CNET_R_ENDED) && (s->r_length < s->r_high_water_mark || s->r_length == 0);
+}
+
+static void forget_full_pipes(lua_State *L, int self) {
+  lua_pushnil(L);
+  cnet_class_set_slot(L, self, CNET_SLOT_AWAIT_DRAIN);
+}
+
+/* Adds the string on top, which it pops. */
+static void add_chunk(lua_State *L, cnet_stream *s, int self, bool front) {
+  if ((s->state & (CNET_R_FLOWING | CNET_R_SYNC | CNET_R_DATA_LISTENING)) == (CNET_R_FLOWING | CNET_R_DATA_LISTENING) &&
+      s->r_length == 0) {
+    forget_full_pipes(L, self);
+    cnet_emit(L, self, "data", 1);
+  } else {
+    (front ? buffer_prepend : buffer_append)(L, s, self);
+    if (s->state & CNET_R_NEED_READABLE) emit_readable(L, s, self);
+  }
+  maybe_read_more(L, s, self);
+}
+
+bool cnet_readable_push(lua_State *L, cnet_stream *s, int self, const char *data, size_t size) {
+  if (s->state & (CNET_R_ENDED | CNET_DESTROYED | CNET_ERRORED)) return false;
+  s->state &= ~(unsigned)CNET_R_READING;
+  if (s->state & CNET_R_DECODER) {
+    cnet_decoder_push(L, &s->decoder, data, size);
+    if (lua_rawlen(L, -1) == 0) {
+      lua_pop(L, 1);
+      maybe_read_more(L, s, self);
+      return can_push_more(s);
+    }
+  } else {
+    lua_pushlstring(L, data, size);
+  }
+  add_chunk(L, s, self, false);
+  return can_push_more(s);
+}
+
+void cnet_readable_push_end(lua_State *L, cnet_stream *s, int self) {
+  s->state &= ~(unsigned)CNET_R_READING;
+  if (s->state & CNET_R_ENDED) return;
+  if (s->state & CNET_R_DECODER) {
+    cnet_decoder_push_end(L, &s->decoder);
+    if (lua_rawlen(L, -1) > 0) {
+      buffer_append(L, s, self);
+    } else {
+      lua_pop(L, 1);
+    }
+  }
+  s->state |= CNET_R_ENDED;
+  if (s->state & CNET_R_SYNC) {
+    emit_readable(L, s, self);
+  } else {
+    s->state &= ~(unsigned)CNET_R_NEED_READABLE;
+    s->state |= CNET_R_EMITTED_READABLE;
+    emit_readable_now(L, s, self);
+  }
+}
+
+int cnet_readable_method_unshift(lua_State *L) {
+  cnet_stream *s = cnet_class_self(L, CNET_SOCKET);
+  lua_settop(L, 3);
+  if (lua_isnil(L, 2)) {
+    cnet_readable_push_end(L, s, 1);
+    lua_pushboolean(L, 0);
+    return 1;
+  }
+  if (lua_type(L, 2) != LUA_TSTRING) {
+    cnet_error_push_received(L, 2);
+    cnet_error_push(L, "TypeError", "ERR_INVALID_ARG_TYPE",
+                    "The \"chunk\" argument must be of type string. Received %s", lua_tostring(L, -1));
+    cnet_stream_destroy_top(L, s, 1);
+    lua_pushboolean(L, 0);
+    return 1;
+  }
+  if (!lua_isnil(L, 3)) {
+    cnet_encoding_push_bytes(L, 2, cnet_check_encoding(L, 3));
+    lua_replace(L, 2);
+  }
+  lua_settop(L, 2);
+  if (lua_rawlen(L, 2) == 0) {
+    /* nothing to put back */
+  } else if (s->state & CNET_R_END_EMITTED) {
+    cnet_error_push(L, "Error", "ERR_STREAM_UNSHIFT_AFTER_END_EVENT", "stream.unshift() after end event");
+    cnet_stream_destroy_top(L, s, 1);
+  } else if (s->state & (CNET_DESTROYED | CNET_ERRORED)) {
+    lua_pushboolean(L, 0);
+    return 1;
+  } else {
+    lua_pushvalue(L, 2);
+    add_chunk(L, s, 1, true);
+  }
+  lua_pushboolean(L, can_push_more(s));
+  return 1;
+}
+
+/* ---- read ---- */
+
+static size_t how_much_to_read(lua_State *L, cnet_stream *s, int self, double n) {
+  if (n == 0 || (s->r_length == 0 && (s->state & CNET_R_ENDED))) return 0;
+  if (n < 0) {
+    if (is_flowing(s) && s->r_length > 0) { /* a flowing stream hands its chunks on one by one */
+      size_t size;
+      cnet_class_slot(L, self, CNET_SLOT_READ_BUFFER);
+      lua_rawgeti(L, -1, s->r_first);
+      size = lua_rawlen(L, -1) - s->r_offset;
+      lua_pop(L, 2);
+      return size;
+    }
+    return s->r_length;
+  }
+  if (n <= (double)s->r_length) return (size_t)n;
+  return s->state & CNET_R_ENDED ? s->r_length : 0;
+}
+
+static size_t next_power_of_two(double n) {
+  size_t power = 1;
+  while ((double)power < n) power *= 2;
+  return power;
+}
+
+/* Asks the handle for more if the buffer has room. */
+static void do_read(lua_State *L, cnet_stream *s, int self) {
+  s->state |= CNET_R_READING | CNET_R_SYNC;
+  if (s->r_length == 0) s->state |= CNET_R_NEED_READABLE;
+  s->ops->read(L, s, self);
+  s->state &= ~(unsigned)CNET_R_SYNC;
+}
+
+bool cnet_readable_read(lua_State *L, cnet_stream *s, int self, double wanted) {
+  size_t n;
+  bool got;
+  luaL_checkstack(L, 20, NULL);
+  if (wanted > (double)s->r_high_water_mark) s->r_high_water_mark = next_power_of_two(wanted);
+  if (wanted != 0) s->state &= ~(unsigned)CNET_R_EMITTED_READABLE;
+  if (wanted == 0 && (s->state & CNET_R_NEED_READABLE) &&
+      ((s->r_high_water_mark != 0 ? s->r_length >= s->r_high_water_mark : s->r_length > 0) ||
+       (s->state & CNET_R_ENDED))) {
+    if (s->r_length == 0 && (s->state & CNET_R_ENDED)) {
+      end_readable(L, s, self);
+    } else {
+      emit_readable(L, s, self);
+    }
+    lua_pushnil(L);
+    return false;
+  }
+  n = how_much_to_read(L, s, self, wanted);
+  if (n == 0 && (s->state & CNET_R_ENDED)) {
+    if (s->r_length == 0) end_readable(L, s, self);
+    lua_pushnil(L);
+    return false;
+  }
+  if (((s->state & CNET_R_NEED_READABLE) || s->r_length == 0 || s->r_length - n < s->r_high_water_mark) &&
+      !(s->state & (CNET_R_READING | CNET_R_ENDED | CNET_DESTROYED | CNET_ERRORED))) {
+    do_read(L, s, self);
+    if (!(s->state & CNET_R_READING)) n = how_much_to_read(L, s, self, wanted);
+  }
+  got = n > 0 && s->r_length > 0;
+  if (got) {
+    n = buffer_take(L, s, self, n);
+    forget_full_pipes(L, self);
+  } else {
+    if (s->r_length <= s->r_high_water_mark) s->state |= CNET_R_NEED_READABLE;
+    n = 0;
+    lua_pushnil(L);
+  }
+  if (s->r_length == 0) {
+    if (!(s->state & CNET_R_ENDED)) s->state |= CNET_R_NEED_READABLE;
+    if (wanted != (double)n && (s->state & CNET_R_ENDED)) end_readable(L, s, self);
+  }
+  if (got && !(s->state & (CNET_ERROR_EMITTED | CNET_CLOSE_EMITTED))) {
+    lua_pushvalue(L, -1);
+    cnet_emit(L, self, "data", 1);
+  }
+  return got;
+}
+
+int cnet_readable_method_read(lua_State *L) {
+  cnet_stream *s = cnet_class_self(L, CNET_SOCKET);
+  double n = -1;
+  if (!lua_isnoneornil(L, 2)) {
+    int isnum;
+    n = lua_tonumberx(L, 2, &isnum);
+    if (!isnum || isnan(n)) {
+      n = -1;
+    } else {
+      n = trunc(n);
+    }
+    if (isnum && n < 0) n = 0; /* a negative count reads nothing */
+    if (n > MAX_HIGH_WATER_MARK) return cnet_error_out_of_range(L, "size", "<= 1GiB", 2);
+  }
+  cnet_readable_read(L, s, 1, n);
+  return 1;
+}
+
+/* ---- 'end' ---- */
+
+static int tick_end_writable(lua_State *L) {
+  cnet_stream *s = lua_touserdata(L, 1);
+  if (cnet_writable_is_writable(s)) cnet_writable_end(L, s, 1, 0, 0);
+  return 0;
+}
+
+static int tick_end_readable(lua_State *L) {
+  cnet_stream *s = lua_touserdata(L, 1);
+  if ((s->state & (CNET_ERRORED | CNET_CLOSE_EMITTED | CNET_R_END_EMITTED)) || s->r_length > 0) return 0;
+  s->state |= CNET_R_END_EMITTED;
+  cnet_emit(L, 1, "end", 0);
+  if (cnet_writable_is_writable(s) && !s->allow_half_open) {
+    cnet_tick_object(L, cnet_stream_runtime(s), tick_end_writable, 1);
+  } else if (s->wstate & (CNET_W_FINISHED | CNET_W_OFF)) {
+    cnet_stream_destroy(L, s, 1, 0);
+  }
+  return 0;
+}
+
+static void end_readable(lua_State *L, cnet_stream *s, int self) {
+  if (s->state & CNET_R_END_EMITTED) return;
+  s->state |= CNET_R_ENDED;
+  cnet_tick_object(L, cnet_stream_runtime(s), tick_end_readable, self);
+}
+
+/* ---- flow ---- */
+
+static void flow(lua_State *L, cnet_stream *s, int self) {
+  bool more = true;
+  while (more && is_flowing(s)) {
+    more = cnet_readable_read(L, s, self, -1);
+    lua_pop(L, 1);
+  }
+}
+
+static int tick_resume(lua_State *L) {
+  cnet_stream *s = lua_touserdata(L, 1);
+  if (!(s->state & CNET_R_READING)) cnet_readable_read(L, s, 1, 0);
+  s->state &= ~(unsigned)CNET_R_RESUME_SCHEDULED;
+  lua_settop(L, 1);
+  cnet_emit(L, 1, "resume", 0);
+  flow(L, s, 1);
+  if ((s->state & (CNET_R_FLOWING | CNET_R_READING)) == CNET_R_FLOWING) cnet_readable_read(L, s, 1, 0);
+  return 0;
+}
+
+void cnet_readable_resume(lua_State *L, cnet_stream *s, int self) {
+  if (!is_flowing(s)) {
+    s->state |= CNET_R_HAS_FLOWING;
+    if (!(s->state & CNET_R_READABLE_LISTENING)) s->state |= CNET_R_FLOWING;
+    if (!(s->state & CNET_R_RESUME_SCHEDULED)) {
+      s->state |= CNET_R_RESUME_SCHEDULED;
+      cnet_tick_object(L, cnet_stream_runtime(s), tick_resume, self);
+    }
+  }
+  s->state |= CNET_R_HAS_PAUSED;
+  s->state &= ~(unsigned)CNET_R_PAUSED;
+}
+
+void cnet_readable_pause(lua_State *L, cnet_stream *s, int self) {
+  if ((s->state & (CNET_R_HAS_FLOWING | CNET_R_FLOWING)) != CNET_R_HAS_FLOWING) {
+    s->state |= CNET_R_HAS_FLOWING;
+    s->state &= ~(unsigned)CNET_R_FLOWING;
+    cnet_emit(L, self, "pause", 0);
+  }
+  s->state |= CNET_R_HAS_PAUSED | CNET_R_PAUSED;
+}
+
+int cnet_readable_method_resume(lua_State *L) {
+  cnet_readable_resume(L, cnet_class_self(L, CNET_SOCKET), 1);
+  lua_settop(L, 1);
+  return 1;
+}
+
+int cnet_readable_method_pause(lua_State *L) {
+  cnet_readable_pause(L, cnet_class_self(L, CNET_SOCKET), 1);
+  lua_settop(L, 1);
+  return 1;
+}
+
+bool cnet_readable_is_paused(const cnet_stream *s) {
+  return (s->state & CNET_R_PAUSED) || (s->state & (CNET_R_HAS_FLOWING | CNET_R_FLOWING)) == CNET_R_HAS_FLOWING;
+}
+
+int cnet_readable_method_is_paused(lua_State *L) {
+  lua_pushboolean(L, cnet_readable_is_paused(cnet_class_self(L, CNET_SOCKET)));
+  return 1;
+}
+
+bool cnet_readable_is_readable(const cnet_stream *s) {
+  return !(s->state & (CNET_R_OFF | CNET_DESTROYED | CNET_ERROR_EMITTED | CNET_R_END_EMITTED));
+}
+
+/* What is buffered already is converted too. */
+int cnet_readable_method_set_encoding(lua_State *L) {
+  cnet_stream *s = cnet_class_self(L, CNET_SOCKET);
+  cnet_encoding encoding = CNET_UTF8;
+  lua_settop(L, 2);
+  if (!lua_isnil(L, 2)) encoding = cnet_check_encoding(L, 2);
+  cnet_decoder_init(&s->decoder, encoding);
+  s->state |= CNET_R_DECODER;
+  if (s->r_length > 0) {
+    size_t size;
+    const char *bytes;
+    buffer_take(L, s, 1, s->r_length);
+    bytes = lua_tolstring(L, -1, &size);
+    cnet_decoder_push(L, &s->decoder, bytes, size);
+    if (lua_rawlen(L, -1) > 0) buffer_append(L, s, 1);
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* ---- listeners ---- */
+
+static int tick_read_nothing(lua_State *L) {
+  cnet_readable_read(L, lua_touserdata(L, 1), 1, 0);
+  return 0;
+}
+
+static int tick_update_listening(lua_State *L) {
+  cnet_stream *s = lua_touserdata(L, 1);
+  if (cnet_emitter_count(L, 1, "readable") > 0) {
+    s->state |= CNET_R_READABLE_LISTENING;
+  } else {
+    s->state &= ~(unsigned)CNET_R_READABLE_LISTENING;
+  }
+  if ((s->state & (CNET_R_HAS_PAUSED | CNET_R_PAUSED | CNET_R_RESUME_SCHEDULED)) ==
+      (CNET_R_HAS_PAUSED | CNET_R_RESUME_SCHEDULED)) {
+    s->state |= CNET_R_HAS_FLOWING | CNET_R_FLOWING;
+  } else if (s->state & CNET_R_DATA_LISTENING) {
+    cnet_readable_resume(L, s, 1);
+  } else if (!(s->state & CNET_R_READABLE_LISTENING)) {
+    s->state &= ~(unsigned)(CNET_R_HAS_FLOWING | CNET_R_FLOWING);
+  }
+  return 0;
+}
+
+static void on_added(lua_State *L, cnet_stream *s, int self, const char *name) {
+  if (strcmp(name, "data") == 0) {
+    s->state |= CNET_R_DATA_LISTENING;
+    if (cnet_emitter_count(L, self, "readable") > 0) s->state |= CNET_R_READABLE_LISTENING;
+    if ((s->state & (CNET_R_HAS_FLOWING | CNET_R_FLOWING)) != CNET_R_HAS_FLOWING) cnet_readable_resume(L, s, self);
+  } else if (strcmp(name, "readable") == 0 && !(s->state & (CNET_R_END_EMITTED | CNET_R_READABLE_LISTENING))) {
+    s->state |= CNET_R_READABLE_LISTENING | CNET_R_NEED_READABLE | CNET_R_HAS_FLOWING;
+    s->state &= ~(unsigned)(CNET_R_FLOWING | CNET_R_EMITTED_READABLE);
+    if (s->r_length > 0) {
+      emit_readable(L, s, self);
+    } else if (!(s->state & CNET_R_READING)) {
+      cnet_tick_object(L, cnet_stream_runtime(s), tick_read_nothing, self);
+    }
+  }
+}
+
+void cnet_readable_on_listeners(lua_State *L, int self, int name, cnet_listener_change change) {
+  cnet_stream *s = lua_touserdata(L, self);
+  const char *event = name && lua_type(L, name) == LUA_TSTRING ? lua_tostring(L, name) : "";
+  if (change == CNET_LISTENER_ADDED) {
+    on_added(L, s, self, event);
+  } else if (strcmp(event, "readable") == 0 || (change == CNET_LISTENERS_CLEARED && name == 0)) {
+    cnet_tick_object(L, cnet_stream_runtime(s), tick_update_listening, self);
+  } else if (strcmp(event, "data") == 0 && change == CNET_LISTENER_REMOVED &&
+             cnet_emitter_count(L, self, "data") == 0) {
+    s->state &= ~(unsigned)CNET_R_DATA_LISTENING;
+  }
+}

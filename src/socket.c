@@ -1,0 +1,824 @@
+#include "socket.h"
+
+#include <stdlib.h>
+
+#include "abort.h"
+#include "args.h"
+#include "error.h"
+#include "readable.h"
+#include "socket_options.h"
+#include "writable.h"
+
+static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }
+
+void cnet_socket_touch(cnet_socket *s) {
+  s->last_active = uv_now(cnet_stream_runtime(&s->stream)->loop);
+  if (s->timer) cnet_timer_refresh(s->timer);
+}
+
+/* ---- reading ---- */
+
+static int listener_read(lua_State *L);
+
+static void once_connected(lua_State *L, cnet_socket *s, int self, lua_CFunction fn) {
+  cnet_emitter_push_listener(L, fn, 0);
+  cnet_emitter_once(L, cnet_stream_runtime(&s->stream), self, "connect");
+}
+
+static void socket_read(lua_State *L, cnet_stream *stream, int self) {
+  cnet_socket *s = (cnet_socket *)stream;
+  int status;
+  if (s->connecting || !s->handle) {
+    once_connected(L, s, self, listener_read);
+  } else if (!s->handle->reading) {
+    status = cnet_handle_read_start(s->handle);
+    if (status < 0) {
+      cnet_error_push_system(L, status, "read");
+      cnet_stream_destroy_top(L, stream, self);
+    }
+  }
+}
+
+static int listener_read(lua_State *L) {
+  cnet_emitter_push_self(L, cnet_runtime_of(L));
+  socket_read(L, lua_touserdata(L, -1), lua_gettop(L));
+  return 0;
+}
+
+static void stop_reading(lua_State *L, cnet_socket *s, int self) {
+  int status;
+  if (!s->handle) return;
+  status = cnet_handle_read_stop(s->handle);
+  if (status < 0 && !(s->stream.state & CNET_DESTROYED)) {
+    cnet_error_push_system(L, status, "read");
+    cnet_stream_destroy_top(L, &s->stream, self);
+  }
+}
+
+static void on_read(lua_State *L, int self, ssize_t nread, const char *data) {
+  cnet_socket *s = cnet_socket_at(L, self);
+  cnet_handle *h = s->handle;
+  cnet_socket_touch(s);
+  if (nread > 0) {
+    s->bytes_read += (uint64_t)nread;
+    if (s->stream.state & CNET_DESTROYED) return;
+    if (!cnet_readable_push(L, &s->stream, self, data, (size_t)nread) && s->handle == h) stop_reading(L, s, self);
+  } else if (nread != UV_EOF) {
+    cnet_error_push_system(L, (int)nread, "read");
+    cnet_stream_destroy_top(L, &s->stream, self);
+  } else if (!(s->stream.state & CNET_R_END_EMITTED)) {
+    cnet_readable_push_end(L, &s->stream, self);
+    cnet_readable_read(L, &s->stream, self, 0);
+    lua_pop(L, 1);
+  }
+}
+
+static const cnet_handle_owner handle_owner = {NULL, on_read};
+
+/* ---- writing ---- */
+
+static size_t size_of_data(lua_State *L, int data) {
+  size_t size = 0;
+  lua_Integer i, n;
+  if (!lua_istable(L, data)) return lua_rawlen(L, data);
+  n = (lua_Integer)lua_rawlen(L, data);
+  for (i = 1; i <= n; i++) {
+    lua_rawgeti(L, data, i);
+    size += lua_rawlen(L, -1);
+    lua_pop(L, 1);
+  }
+  return size;
+}
+
+static void on_written(lua_State *L, int self, int value, int status) {
+  cnet_socket *s = cnet_socket_at(L, self);
+  (void)value;
+  if (s->stream.state & CNET_DESTROYED) {
+    cnet_writable_on_write(L, &s->stream, self, 0);
+  } else if (status < 0) {
+    cnet_error_push_system(L, status, "write");
+    cnet_writable_on_write(L, &s->stream, self, lua_gettop(L));
+  } else {
+    cnet_socket_touch(s);
+    s->last_write_queue = 0;
+    cnet_writable_on_write(L, &s->stream, self, 0);
+  }
+}
+
+static int listener_closed_before_connection(lua_State *L) {
+  int self;
+  cnet_emitter_push_self(L, cnet_runtime_of(L));
+  self = lua_gettop(L);
+  cnet_error_push(L, "Error", "ERR_SOCKET_CLOSED_BEFORE_CONNECTION",
+                  "Socket closed before the connection was established");
+  cnet_writable_on_write(L, lua_touserdata(L, self), self, lua_gettop(L));
+  return 0;
+}
+
+static void socket_write(lua_State *L, cnet_stream *stream, int self, int data);
+
+static int listener_write(lua_State *L) { /* upvalue 2: what was to be written */
+  cnet_runtime *rt = cnet_runtime_of(L);
+  int self;
+  lua_settop(L, 0);
+  cnet_emitter_push_self(L, rt);
+  self = lua_gettop(L);
+  cnet_emitter_push_listener(L, listener_closed_before_connection, 0);
+  cnet_emitter_off(L, rt, self, "close");
+  lua_pushvalue(L, lua_upvalueindex(2));
+  socket_write(L, lua_touserdata(L, self), self, self + 1);
+  return 0;
+}
+
+static void socket_write(lua_State *L, cnet_stream *stream, int self, int data) {
+  cnet_socket *s = (cnet_socket *)stream;
+  cnet_runtime *rt = cnet_stream_runtime(stream);
+  size_t size = size_of_data(L, data);
+  bool async;
+  int status;
+  if (s->connecting) {
+    s->pending_bytes = size;
+    lua_pushvalue(L, data);
+    cnet_emitter_push_listener(L, listener_write, 1);
+    cnet_emitter_once(L, rt, self, "connect");
+    cnet_emitter_push_listener(L, listener_closed_before_connection, 0);
+    cnet_emitter_once(L, rt, self, "close");
+    return;
+  }
+  s->pending_bytes = 0;
+  if (!s->handle) {
+    cnet_error_push(L, "Error", "ERR_SOCKET_CLOSED", "Socket is closed");
+    cnet_writable_on_write(L, stream, self, lua_gettop(L));
+    lua_pop(L, 1);
+    return;
+  }
+  cnet_socket_touch(s);
+  status = cnet_handle_write(L, s->handle, self, data, on_written, &async);
+  s->bytes_written += size;
+  if (status < 0) {
+    cnet_error_push_system(L, status, "write");
+    cnet_writable_on_write(L, stream, self, lua_gettop(L));
+    lua_pop(L, 1);
+  } else if (!async) {
+    cnet_writable_on_write(L, stream, self, 0);
+  } else {
+    s->last_write_queue = size;
+  }
+}
+
+static void on_shutdown(lua_State *L, int self, int value, int status) {
+  (void)value;
+  (void)status; /* as in Node: the reading side, or the next write, tells what is wrong */
+  cnet_writable_on_final(L, lua_touserdata(L, self), self, 0);
+}
+
+static int listener_final(lua_State *L);
+
+static void socket_final(lua_State *L, cnet_stream *stream, int self) {
+  cnet_socket *s = (cnet_socket *)stream;
+  int status;
+  if (!s->handle || s->connecting) {
+    once_connected(L, s, self, listener_final);
+    return;
+  }
+  status = cnet_handle_shutdown(L, s->handle, self, on_shutdown);
+  if (status == UV_ENOTCONN) {
+    cnet_writable_on_final(L, stream, self, 0);
+  } else if (status < 0) {
+    cnet_error_push_system(L, status, "shutdown");
+    cnet_writable_on_final(L, stream, self, lua_gettop(L));
+    lua_pop(L, 1);
+  }
+}
+
+static int listener_final(lua_State *L) {
+  cnet_emitter_push_self(L, cnet_runtime_of(L));
+  socket_final(L, lua_touserdata(L, -1), lua_gettop(L));
+  return 0;
+}
+
+/* ---- destroy ---- */
+
+static bool unlink_from_group(cnet_socket *s) {
+  cnet_socket_group *group = s->group;
+  if (!group) return false;
+  if (s->previous) {
+    s->previous->next = s->next;
+  } else {
+    group->first = s->next;
+  }
+  if (s->next) s->next->previous = s->previous;
+  s->group = NULL;
+  s->next = s->previous = NULL;
+  group->count--;
+  return true;
+}
+
+void cnet_socket_leave(lua_State *L, cnet_socket *s, int self) {
+  cnet_socket_group *group = s->group;
+  if (!unlink_from_group(s)) return;
+  lua_getiuservalue(L, self, CNET_SOCKET_SERVER);
+  group->on_left(L, lua_gettop(L));
+  lua_pop(L, 1);
+}
+
+static void emit_close(lua_State *L, int self, int failed) {
+  lua_pushboolean(L, failed);
+  cnet_emit(L, self, "close", 1);
+}
+
+static int tick_emit_close(lua_State *L) {
+  cnet_emit(L, 1, "close", 0);
+  return 0;
+}
+
+static void close_handle(lua_State *L, cnet_socket *s, int self, int failed) {
+  cnet_handle *h = s->handle;
+  bool told;
+  int status = 0;
+  s->handle = NULL;
+  if (s->reset_and_close) {
+    told = cnet_handle_close_reset(L, h, emit_close, failed, &status);
+  } else {
+    told = cnet_handle_close(L, h, emit_close, failed);
+  }
+  s->reset_and_close = false;
+  if (!told) cnet_tick_object(L, cnet_stream_runtime(&s->stream), tick_emit_close, self);
+  if (status < 0) {
+    cnet_error_push_system(L, status, "reset");
+    cnet_emit(L, self, "error", 1);
+  }
+}
+
+static void socket_destroy(lua_State *L, cnet_stream *stream, int self, int err) {
+  cnet_socket *s = (cnet_socket *)stream;
+  s->connecting = false;
+  cnet_socket_drop_timer(L, s);
+  if (s->handle) {
+    close_handle(L, s, self, cnet_is_error(L, err));
+    cnet_stream_on_destroyed(L, stream, self, err);
+  } else {
+    cnet_stream_on_destroyed(L, stream, self, err);
+    cnet_tick_object(L, cnet_stream_runtime(stream), tick_emit_close, self);
+  }
+  cnet_socket_leave(L, s, self);
+}
+
+static const cnet_stream_ops stream_ops = {socket_read, socket_write, socket_final, socket_destroy};
+
+/* ---- connected ---- */
+
+void cnet_socket_set_handle(lua_State *L, cnet_socket *s, int self, cnet_handle *h) {
+  s->handle = h;
+  cnet_handle_own(L, h, self, &handle_owner);
+  if (s->timer) cnet_pin(L, cnet_stream_runtime(&s->stream), s->timer, self);
+}
+
+void cnet_socket_on_connected(lua_State *L, cnet_socket *s, int self) {
+  s->connecting = false;
+  cnet_socket_touch(s);
+  cnet_socket_apply_options(s);
+  cnet_emit(L, self, "connect", 0);
+  cnet_emit(L, self, "ready", 0);
+  if (s->handle && !cnet_readable_is_paused(&s->stream)) {
+    cnet_readable_read(L, &s->stream, self, 0);
+    lua_pop(L, 1);
+  }
+}
+
+/* ---- making one ---- */
+
+/* After the 'end' of a socket that is not half-open, write() says that the other party has ended it. */
+static int listener_end(lua_State *L) {
+  cnet_socket *s;
+  cnet_emitter_push_self(L, cnet_runtime_of(L));
+  s = lua_touserdata(L, -1);
+  if (!s->stream.allow_half_open) s->write_after_fin = true;
+  return 0;
+}
+
+static cnet_socket *new_socket(lua_State *L, cnet_runtime *rt, size_t high_water_mark) {
+  cnet_socket *s = cnet_class_new(L, rt, sizeof *s, CNET_SOCKET_USERVALUES);
+  cnet_stream_init(&s->stream, &stream_ops, high_water_mark);
+  s->timeout = -1;
+  cnet_class_dress(L, rt, &cnet_socket_class);
+  cnet_emitter_push_listener(L, listener_end, 0);
+  cnet_emitter_on(L, rt, lua_gettop(L) - 1, "end");
+  return s;
+}
+
+static void join_group(cnet_socket *s, cnet_socket_group *group) {
+  s->group = group;
+  s->next = group->first;
+  if (s->next) s->next->previous = s;
+  group->first = s;
+  group->count++;
+}
+
+cnet_socket *cnet_socket_accept(lua_State *L, cnet_handle *listener, int server, cnet_socket_group *group,
+                                const cnet_socket_options *options, int *status) {
+  /* the object first: without memory for it the client still waits, and with it the handle has an owner */
+  cnet_socket *s = new_socket(L, listener->rt, options->high_water_mark);
+  int self = lua_gettop(L);
+  cnet_handle *h = cnet_handle_accept(listener, status);
+  if (!h) {
+    lua_pop(L, 1);
+    return NULL;
+  }
+  cnet_socket_set_handle(L, s, self, h);
+  lua_pushvalue(L, server);
+  lua_setiuservalue(L, self, CNET_SOCKET_SERVER);
+  join_group(s, group);
+  s->last_active = uv_now(h->rt->loop);
+  s->stream.allow_half_open = options->allow_half_open;
+  s->no_delay = options->no_delay;
+  s->keep_alive = options->keep_alive;
+  s->keep_alive_delay = options->keep_alive_delay;
+  cnet_socket_apply_options(s);
+  if (options->pause_on_create) {
+    s->stream.state |= CNET_R_HAS_FLOWING;
+  } else {
+    cnet_readable_read(L, &s->stream, self, 0);
+    lua_pop(L, 1);
+  }
+  return s;
+}
+
+cnet_socket *cnet_socket_wrap(lua_State *L, cnet_runtime *rt, cnet_handle *h) {
+  cnet_socket *s = new_socket(L, rt, CNET_DEFAULT_HIGH_WATER_MARK);
+  cnet_socket_set_handle(L, s, lua_gettop(L), h);
+  return s;
+}
+
+static bool option_true(lua_State *L, int options, const char *name) {
+  bool is;
+  lua_getfield(L, options, name);
+  is = cnet_truthy(L, -1);
+  lua_pop(L, 1);
+  return is;
+}
+
+static void check_object_mode(lua_State *L, int options) {
+  static const char *const names[] = {"objectMode", "readableObjectMode", "writableObjectMode", NULL};
+  int i;
+  for (i = 0; names[i]; i++) {
+    if (!option_true(L, options, names[i])) continue;
+    cnet_error_push(L, "TypeError", "ERR_INVALID_ARG_VALUE",
+                    "The property 'options.%s' is not supported. Received true", names[i]);
+    cnet_error_throw(L);
+  }
+}
+
+/* readableHighWaterMark or writableHighWaterMark, else highWaterMark, else the default */
+static size_t option_high_water_mark(lua_State *L, int options, const char *name) {
+  lua_Number n;
+  const char *used = "highWaterMark";
+  size_t mark = CNET_DEFAULT_HIGH_WATER_MARK;
+  if (lua_getfield(L, options, used) == LUA_TNIL) {
+    lua_pop(L, 1);
+    used = name;
+    lua_getfield(L, options, used);
+  }
+  if (!lua_isnil(L, -1)) {
+    n = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
+    if (!(n >= 0) || n != (lua_Number)(lua_Integer)n) {
+      cnet_error_push_received(L, -1);
+      cnet_error_push(L, "TypeError", "ERR_INVALID_ARG_VALUE", "The property 'options.%s' is invalid. Received %s",
+                      used, lua_tostring(L, -1));
+      cnet_error_throw(L);
+    }
+    mark = (size_t)n;
+  }
+  lua_pop(L, 1);
+  return mark;
+}
+
+static int option_seconds(lua_State *L, int options, const char *name, const char *label) {
+  int seconds = 0;
+  if (lua_getfield(L, options, name) != LUA_TNIL) {
+    if (lua_type(L, -1) != LUA_TNUMBER) cnet_error_arg_type(L, "property", label, "of type number", -1);
+    seconds = cnet_trunc32(lua_tonumber(L, -1) / 1000);
+    if (seconds < 0) seconds = 0;
+  }
+  lua_pop(L, 1);
+  return seconds;
+}
+
+static const char *fd_type_name(int fd) {
+  uv_handle_type type = uv_guess_handle(fd);
+  return type == UV_FILE ? "FILE" : type == UV_UDP ? "UDP" : type == UV_TTY ? "TTY" : "UNKNOWN";
+}
+
+/* {fd = n}: a TCP connection or a pipe that is open already */
+static void open_fd(lua_State *L, cnet_socket *s, int self, int options) {
+  lua_Number fd;
+  cnet_handle_kind kind;
+  cnet_handle *h;
+  int status;
+  if (lua_getfield(L, options, "fd") == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  if (lua_type(L, -1) != LUA_TNUMBER) cnet_error_arg_type(L, "argument", "fd", "of type number", -1);
+  fd = lua_tonumber(L, -1);
+  if (!(fd >= 0 && fd <= INT32_MAX) || fd != (lua_Number)(int)fd)
+    cnet_error_out_of_range(L, "fd", ">= 0 && <= 2147483647", -1);
+  lua_pop(L, 1);
+  if (cnet_handle_guess((int)fd, &kind) < 0 || kind == CNET_HANDLE_TTY) {
+    cnet_error_push(L, "TypeError", "ERR_INVALID_FD_TYPE", "Unsupported fd type: %s", fd_type_name((int)fd));
+    cnet_error_throw(L);
+  }
+  h = cnet_handle_new(cnet_stream_runtime(&s->stream), kind, &status);
+  if (h) status = cnet_handle_open(h, (int)fd);
+  if (status < 0) {
+    if (h) cnet_handle_abandon(h);
+    cnet_error_push_system(L, status, "open");
+    cnet_error_throw(L);
+  }
+  cnet_socket_set_handle(L, s, self, h);
+}
+
+static int listener_abort(lua_State *L) { /* upvalue 2: the socket */
+  cnet_socket *s = lua_touserdata(L, lua_upvalueindex(2));
+  lua_settop(L, 0);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  s->aborted = true;
+  cnet_error_push_abort(L);
+  cnet_stream_destroy_top(L, &s->stream, 1);
+  return 0;
+}
+
+static void use_signal(lua_State *L, cnet_socket *s, int self, int options) {
+  cnet_runtime *rt = cnet_stream_runtime(&s->stream);
+  if (lua_getfield(L, options, "signal") != LUA_TNIL) {
+    int signal = lua_gettop(L);
+    cnet_abort_check(L, rt, signal, "options.signal");
+    if (cnet_abort_is_aborted(L, signal)) {
+      s->aborted = true;
+      cnet_error_push_abort(L);
+      cnet_stream_destroy_top(L, &s->stream, self);
+    } else {
+      lua_pushvalue(L, self);
+      cnet_emitter_push_listener(L, listener_abort, 1);
+      cnet_emitter_once(L, rt, signal, "abort");
+    }
+  }
+  lua_pop(L, 1);
+}
+
+static void read_options(lua_State *L, cnet_socket *s, int self, int options) {
+  s->stream.allow_half_open = option_true(L, options, "allowHalfOpen");
+  s->no_delay = option_true(L, options, "noDelay");
+  s->keep_alive = option_true(L, options, "keepAlive");
+  s->stream.r_high_water_mark = option_high_water_mark(L, options, "readableHighWaterMark");
+  s->stream.w_high_water_mark = option_high_water_mark(L, options, "writableHighWaterMark");
+  s->keep_alive_delay = option_seconds(L, options, "keepAliveInitialDelay", "options.keepAliveInitialDelay");
+  if (lua_getfield(L, options, "readable") == LUA_TBOOLEAN && !lua_toboolean(L, -1))
+    s->stream.state |= CNET_R_OFF | CNET_R_ENDED | CNET_R_END_EMITTED;
+  if (lua_getfield(L, options, "writable") == LUA_TBOOLEAN && !lua_toboolean(L, -1))
+    s->stream.wstate |= CNET_W_OFF | CNET_W_ENDING | CNET_W_FINISHED;
+  lua_pop(L, 2);
+  open_fd(L, s, self, options);
+  use_signal(L, s, self, options);
+  if (s->handle && !(s->stream.state & CNET_R_OFF)) {
+    if (option_true(L, options, "pauseOnCreate")) {
+      s->stream.state |= CNET_R_HAS_FLOWING;
+    } else if (!option_true(L, options, "manualStart")) {
+      cnet_readable_read(L, &s->stream, self, 0);
+      lua_pop(L, 1);
+    }
+  }
+}
+
+static int construct(lua_State *L) {
+  cnet_runtime *rt = cnet_runtime_open(L);
+  cnet_socket *s;
+  lua_settop(L, 1);
+  if (lua_type(L, 1) == LUA_TNUMBER) { /* the descriptor alone */
+    lua_createtable(L, 0, 1);
+    lua_insert(L, 1);
+    lua_setfield(L, 1, "fd");
+  }
+  if (lua_istable(L, 1)) check_object_mode(L, 1);
+  s = new_socket(L, rt, CNET_DEFAULT_HIGH_WATER_MARK);
+  if (lua_istable(L, 1)) read_options(L, s, 2, 1);
+  lua_settop(L, 2);
+  return 1;
+}
+
+/* ---- methods ---- */
+
+/* The bytes of write's or end_'s (chunk, encoding), in place of the chunk; raises for what cannot be written. */
+static void check_chunk(lua_State *L, int chunk, int encoding, cnet_encoding default_encoding) {
+  if (lua_type(L, chunk) != LUA_TSTRING) cnet_error_arg_type(L, "argument", "chunk", "of type string", chunk);
+  cnet_encoding_push_bytes(L, chunk, lua_isnil(L, encoding) ? default_encoding : cnet_check_encoding(L, encoding));
+  lua_replace(L, chunk);
+}
+
+static bool write_after_fin(lua_State *L, cnet_socket *s, int callback) {
+  cnet_error_push(L, "Error", "EPIPE", "This socket has been ended by the other party");
+  if (callback) {
+    lua_pushvalue(L, callback);
+    lua_pushvalue(L, -2);
+    cnet_tick(L, cnet_stream_runtime(&s->stream), 1);
+  }
+  cnet_stream_destroy_top(L, &s->stream, 1);
+  return false;
+}
+
+static int method_write(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  int callback;
+  bool ok;
+  lua_settop(L, 4);
+  if (lua_isfunction(L, 3)) { /* write(chunk, callback) */
+    lua_replace(L, 4);
+    lua_pushnil(L);
+    lua_insert(L, 3);
+    lua_settop(L, 4);
+  }
+  callback = lua_isfunction(L, 4) ? 4 : 0;
+  if (s->write_after_fin && (s->stream.wstate & CNET_W_ENDING)) {
+    ok = write_after_fin(L, s, callback);
+  } else {
+    if (lua_isnil(L, 2)) {
+      cnet_error_push(L, "TypeError", "ERR_STREAM_NULL_VALUES", "May not write null values to stream");
+      return cnet_error_throw(L);
+    }
+    check_chunk(L, 2, 3, s->stream.default_encoding);
+    ok = cnet_writable_write(L, &s->stream, 1, 2, callback);
+  }
+  lua_pushboolean(L, ok);
+  return 1;
+}
+
+/* end_(), end_(chunk), end_(callback), end_(chunk, callback), end_(chunk, encoding, callback) */
+static int method_end(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  int chunk, callback = 0;
+  lua_settop(L, 4);
+  for (chunk = 2; chunk <= 4 && !callback; chunk++)
+    if (lua_isfunction(L, chunk)) callback = chunk;
+  chunk = (callback == 2 || lua_isnil(L, 2)) ? 0 : 2;
+  if (chunk) {
+    if (callback == 3) {
+      lua_pushnil(L);
+      check_chunk(L, 2, 5, s->stream.default_encoding);
+    } else {
+      check_chunk(L, 2, 3, s->stream.default_encoding);
+    }
+  }
+  cnet_writable_end(L, &s->stream, 1, chunk, callback);
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int method_set_default_encoding(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  lua_settop(L, 2);
+  s->stream.default_encoding = (unsigned char)cnet_check_encoding(L, 2);
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int method_destroy(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  lua_settop(L, 2);
+  cnet_stream_destroy(L, &s->stream, 1, lua_isnil(L, 2) ? 0 : 2);
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int listener_destroy(lua_State *L) {
+  cnet_emitter_push_self(L, cnet_runtime_of(L));
+  cnet_stream_destroy(L, lua_touserdata(L, -1), lua_gettop(L), 0);
+  return 0;
+}
+
+static int method_destroy_soon(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  if (cnet_writable_is_writable(&s->stream)) cnet_writable_end(L, &s->stream, 1, 0, 0);
+  if (s->stream.wstate & CNET_W_FINISHED) {
+    cnet_stream_destroy(L, &s->stream, 1, 0);
+  } else {
+    cnet_emitter_push_listener(L, listener_destroy, 0);
+    cnet_emitter_once(L, cnet_stream_runtime(&s->stream), 1, "finish");
+  }
+  return 0;
+}
+
+static int listener_reset(lua_State *L) {
+  cnet_socket *s;
+  cnet_emitter_push_self(L, cnet_runtime_of(L));
+  s = lua_touserdata(L, -1);
+  s->reset_and_close = true;
+  cnet_stream_destroy(L, &s->stream, lua_gettop(L), 0);
+  return 0;
+}
+
+static int method_reset_and_destroy(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  lua_settop(L, 1);
+  if (!s->handle) {
+    cnet_error_push(L, "Error", "ERR_SOCKET_CLOSED", "Socket is closed");
+    cnet_stream_destroy_top(L, &s->stream, 1);
+  } else if (s->handle->kind != CNET_HANDLE_TCP) {
+    cnet_error_push(L, "TypeError", "ERR_INVALID_HANDLE_TYPE", "This handle type cannot be sent");
+    return cnet_error_throw(L);
+  } else if (s->connecting) {
+    once_connected(L, s, 1, listener_reset);
+  } else {
+    s->reset_and_close = true;
+    cnet_stream_destroy(L, &s->stream, 1, 0);
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int method_close(lua_State *L) { /* __close: (self, error) */
+  cnet_socket *s = self_socket(L);
+  cnet_stream_destroy(L, &s->stream, 1, 0);
+  return 0;
+}
+
+static int socket_gc(lua_State *L) {
+  cnet_socket *s = lua_touserdata(L, 1);
+  if (s->timer) cnet_timer_stop(s->timer);
+  free(s->timer);
+  s->timer = NULL;
+  if (s->handle) cnet_handle_abandon(s->handle);
+  s->handle = NULL;
+  unlink_from_group(s);
+  return 0;
+}
+
+static int socket_tostring(lua_State *L) {
+  cnet_socket *s = lua_touserdata(L, 1);
+  const char *state = s->connecting                      ? "connecting"
+                      : s->stream.state & CNET_DESTROYED ? "destroyed"
+                      : s->handle                        ? "open"
+                                                         : "new";
+  lua_settop(L, 1);
+  if (s->handle && !s->connecting && cnet_socket_push_peer(L, s, 1)) {
+    lua_getfield(L, 2, "address");
+    lua_getfield(L, 2, "port");
+    lua_pushfstring(L, "net.Socket (%s:%d)", lua_tostring(L, 3), (int)lua_tointeger(L, 4));
+  } else {
+    lua_pushfstring(L, "net.Socket (%s)", state);
+  }
+  return 1;
+}
+
+/* ---- properties ---- */
+
+#define BOOLEAN_PROPERTY(name, expression)    \
+  static int name(lua_State *L) {             \
+    cnet_socket *s = self_socket(L);          \
+    lua_pushboolean(L, (expression) ? 1 : 0); \
+    return 1;                                 \
+  }
+#define INTEGER_PROPERTY(name, expression)         \
+  static int name(lua_State *L) {                  \
+    cnet_socket *s = self_socket(L);               \
+    lua_pushinteger(L, (lua_Integer)(expression)); \
+    return 1;                                      \
+  }
+
+BOOLEAN_PROPERTY(get_connecting, s->connecting)
+BOOLEAN_PROPERTY(get_pending, !s->handle || s->connecting)
+BOOLEAN_PROPERTY(get_destroyed, s->stream.state &CNET_DESTROYED)
+BOOLEAN_PROPERTY(get_closed, s->stream.state &CNET_CLOSED)
+BOOLEAN_PROPERTY(get_readable, cnet_readable_is_readable(&s->stream))
+BOOLEAN_PROPERTY(get_writable, cnet_writable_is_writable(&s->stream))
+BOOLEAN_PROPERTY(get_readable_ended, s->stream.state &CNET_R_END_EMITTED)
+BOOLEAN_PROPERTY(get_readable_aborted, !(s->stream.state & CNET_R_OFF) &&
+                                           (s->stream.state & (CNET_DESTROYED | CNET_ERRORED)) &&
+                                           !(s->stream.state & CNET_R_END_EMITTED))
+BOOLEAN_PROPERTY(get_writable_ended, s->stream.wstate &CNET_W_ENDING)
+BOOLEAN_PROPERTY(get_writable_finished, s->stream.wstate &CNET_W_FINISHED)
+BOOLEAN_PROPERTY(get_writable_need_drain,
+                 (s->stream.wstate & (CNET_W_ENDING | CNET_W_NEED_DRAIN)) == CNET_W_NEED_DRAIN &&
+                     !(s->stream.state & CNET_DESTROYED))
+BOOLEAN_PROPERTY(get_allow_half_open, s->stream.allow_half_open)
+INTEGER_PROPERTY(get_readable_length, s->stream.r_length)
+INTEGER_PROPERTY(get_readable_high_water_mark, s->stream.r_high_water_mark)
+INTEGER_PROPERTY(get_writable_length, s->stream.w_length)
+INTEGER_PROPERTY(get_writable_high_water_mark, s->stream.w_high_water_mark)
+INTEGER_PROPERTY(get_writable_corked, s->stream.corked)
+
+static int set_allow_half_open(lua_State *L) {
+  self_socket(L)->stream.allow_half_open = cnet_truthy(L, 3);
+  return 0;
+}
+
+static int get_readable_flowing(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  if (!(s->stream.state & CNET_R_HAS_FLOWING)) return 0;
+  lua_pushboolean(L, (s->stream.state & CNET_R_FLOWING) != 0);
+  return 1;
+}
+
+static int get_readable_encoding(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  if (!(s->stream.state & CNET_R_DECODER)) return 0;
+  lua_pushstring(L, cnet_encoding_name((cnet_encoding)s->stream.decoder.encoding));
+  return 1;
+}
+
+static int get_errored(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  if (!(s->stream.state & CNET_ERRORED)) return 0;
+  cnet_class_slot(L, 1, CNET_SLOT_ERRORED);
+  return 1;
+}
+
+static int get_ready_state(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  bool readable = cnet_readable_is_readable(&s->stream), writable = cnet_writable_is_writable(&s->stream);
+  lua_pushstring(L, s->connecting          ? "opening"
+                    : readable && writable ? "open"
+                    : readable             ? "readOnly"
+                    : writable             ? "writeOnly"
+                                           : "closed");
+  return 1;
+}
+
+static int get_server(lua_State *L) {
+  self_socket(L);
+  lua_getiuservalue(L, 1, CNET_SOCKET_SERVER);
+  return 1;
+}
+
+static int get_handle(lua_State *L) { /* what listen{_handle = ...} takes: the socket stands for its handle */
+  cnet_socket *s = self_socket(L);
+  if (!s->handle) return 0;
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int get_attempted(lua_State *L) {
+  self_socket(L);
+  cnet_class_slot(L, 1, CNET_SLOT_ATTEMPTED);
+  return 1;
+}
+
+/* ---- the class ---- */
+
+static const cnet_member members[] = {{"write", method_write, NULL, NULL},
+                                      {"end_", method_end, NULL, NULL},
+                                      {"end", method_end, NULL, NULL},
+                                      {"destroy", method_destroy, NULL, NULL},
+                                      {"destroySoon", method_destroy_soon, NULL, NULL},
+                                      {"resetAndDestroy", method_reset_and_destroy, NULL, NULL},
+                                      {"read", cnet_readable_method_read, NULL, NULL},
+                                      {"unshift", cnet_readable_method_unshift, NULL, NULL},
+                                      {"pause", cnet_readable_method_pause, NULL, NULL},
+                                      {"resume", cnet_readable_method_resume, NULL, NULL},
+                                      {"isPaused", cnet_readable_method_is_paused, NULL, NULL},
+                                      {"setEncoding", cnet_readable_method_set_encoding, NULL, NULL},
+                                      {"setDefaultEncoding", method_set_default_encoding, NULL, NULL},
+                                      {"cork", cnet_writable_method_cork, NULL, NULL},
+                                      {"uncork", cnet_writable_method_uncork, NULL, NULL},
+                                      CNET_SOCKET_OPTIONS_MEMBERS,
+                                      {"connecting", NULL, get_connecting, NULL},
+                                      {"pending", NULL, get_pending, NULL},
+                                      {"readyState", NULL, get_ready_state, NULL},
+                                      {"destroyed", NULL, get_destroyed, NULL},
+                                      {"closed", NULL, get_closed, NULL},
+                                      {"errored", NULL, get_errored, NULL},
+                                      {"server", NULL, get_server, NULL},
+                                      {"_handle", NULL, get_handle, NULL},
+                                      {"allowHalfOpen", NULL, get_allow_half_open, set_allow_half_open},
+                                      {"autoSelectFamilyAttemptedAddresses", NULL, get_attempted, NULL},
+                                      {"readable", NULL, get_readable, NULL},
+                                      {"readableEnded", NULL, get_readable_ended, NULL},
+                                      {"readableAborted", NULL, get_readable_aborted, NULL},
+                                      {"readableFlowing", NULL, get_readable_flowing, NULL},
+                                      {"readableLength", NULL, get_readable_length, NULL},
+                                      {"readableHighWaterMark", NULL, get_readable_high_water_mark, NULL},
+                                      {"readableEncoding", NULL, get_readable_encoding, NULL},
+                                      {"writable", NULL, get_writable, NULL},
+                                      {"writableEnded", NULL, get_writable_ended, NULL},
+                                      {"writableFinished", NULL, get_writable_finished, NULL},
+                                      {"writableLength", NULL, get_writable_length, NULL},
+                                      {"writableHighWaterMark", NULL, get_writable_high_water_mark, NULL},
+                                      {"writableNeedDrain", NULL, get_writable_need_drain, NULL},
+                                      {"writableCorked", NULL, get_writable_corked, NULL},
+                                      {NULL, NULL, NULL, NULL}};
+
+const cnet_class cnet_socket_class = {.id = CNET_SOCKET,
+                                      .name = "net.Socket",
+                                      .parent = &cnet_emitter_class,
+                                      .members = members,
+                                      .construct = construct,
+                                      .gc = socket_gc,
+                                      .tostring = socket_tostring,
+                                      .close = method_close,
+                                      .on_listeners = cnet_readable_on_listeners};
+
+void cnet_socket_register(lua_State *L) {
+  cnet_class_define(L, &cnet_socket_class);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "Stream");
+  lua_setfield(L, -2, "Socket");
+}

@@ -1,0 +1,75 @@
+/* net.Socket: a stream over a handle.
+ *
+ * Layer 3: glue between the two halves of a stream (layer 2) and a handle (layer 1). What sets options and tells
+ * addresses is in socket_options.c, what connects in connector.c; both are members of this class. */
+#ifndef CNET_SOCKET_H
+#define CNET_SOCKET_H
+
+#include "handle.h"
+#include "stream.h"
+#include "timer.h"
+
+enum { CNET_SOCKET_SERVER = CNET_USERVALUES + 1, CNET_SOCKET_USERVALUES = CNET_SOCKET_SERVER };
+
+enum {
+  CNET_SLOT_PEER = CNET_SLOT_FIRST_SOCKET, /* the peer's address once it was read */
+  CNET_SLOT_ATTEMPTED,                     /* autoSelectFamilyAttemptedAddresses */
+  CNET_SLOT_SIGNAL,
+};
+
+typedef struct cnet_socket cnet_socket;
+
+/* The sockets of one server that are not destroyed yet. */
+typedef struct {
+  unsigned count;
+  cnet_socket *first;
+  /* one socket less; the server's object is at index server */
+  void (*on_left)(lua_State *L, int server);
+} cnet_socket_group;
+
+struct cnet_socket {
+  cnet_stream stream;
+  cnet_handle *handle;
+  cnet_socket_group *group; /* of the server that accepted it */
+  cnet_socket *next, *previous;
+  cnet_timer *timer;                  /* made by the first setTimeout */
+  lua_Number timeout;                 /* ms; below 0: never set */
+  uint64_t bytes_read, bytes_written; /* what went through the handle */
+  uint64_t last_active;               /* the loop's ms */
+  size_t pending_bytes;               /* of the write that waits for the connection */
+  size_t last_write_queue;
+  bool connecting, write_after_fin, reset_and_close, aborted;
+  bool no_delay, keep_alive;
+  int keep_alive_delay; /* s */
+  int keep_alive_interval, keep_alive_count;
+};
+
+extern const cnet_class cnet_socket_class;
+
+typedef struct {
+  bool allow_half_open, pause_on_create, no_delay, keep_alive;
+  int keep_alive_delay; /* s */
+  size_t high_water_mark;
+} cnet_socket_options;
+
+/* Accepts the client that waits at the handle and pushes its socket, with the server's object at index server. NULL,
+ * with *status set and nothing pushed, if the client is gone. */
+cnet_socket *cnet_socket_accept(lua_State *L, cnet_handle *listener, int server, cnet_socket_group *group,
+                                const cnet_socket_options *options, int *status);
+/* Pushes a socket over an open handle of a kind it can read and write (net.process.stdin, {fd = n}). */
+cnet_socket *cnet_socket_wrap(lua_State *L, cnet_runtime *rt, cnet_handle *h);
+static inline cnet_socket *cnet_socket_at(lua_State *L, int index) { return (cnet_socket *)lua_touserdata(L, index); }
+
+/* Gives the socket a new handle to connect with. */
+void cnet_socket_set_handle(lua_State *L, cnet_socket *s, int self, cnet_handle *h);
+/* There was activity: the timeout begins anew. */
+void cnet_socket_touch(cnet_socket *s);
+/* The connection is there. */
+void cnet_socket_on_connected(lua_State *L, cnet_socket *s, int self);
+/* Leaves its server's group. */
+void cnet_socket_leave(lua_State *L, cnet_socket *s, int self);
+
+/* Registers net.Socket and net.Stream in the table on top. */
+void cnet_socket_register(lua_State *L);
+
+#endif

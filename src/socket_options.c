@@ -1,0 +1,249 @@
+#include "socket_options.h"
+
+#include <stdlib.h>
+
+#include "args.h"
+#include "error.h"
+#include "writable.h"
+
+static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }
+
+/* ---- TCP options ---- */
+
+int cnet_socket_method_set_no_delay(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  bool on;
+  lua_settop(L, 2);
+  on = lua_isnil(L, 2) || cnet_truthy(L, 2);
+  if (on != s->no_delay || !s->handle) {
+    s->no_delay = on;
+    if (s->handle) cnet_handle_set_nodelay(s->handle, on);
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* ms, as the field or the value on top says, in whole seconds; pops it */
+static int pop_seconds(lua_State *L) {
+  int seconds = cnet_trunc32(cnet_to_number(L, -1) / 1000);
+  lua_pop(L, 1);
+  return seconds;
+}
+
+/* setKeepAlive(on, ms), or (on, {initialDelay = ms, interval = ms, count = n}) */
+int cnet_socket_method_set_keep_alive(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  bool on, changed;
+  int delay, interval = s->keep_alive_interval, count = s->keep_alive_count;
+  lua_settop(L, 3);
+  on = cnet_truthy(L, 2);
+  if (lua_istable(L, 3)) {
+    lua_getfield(L, 3, "interval");
+    interval = pop_seconds(L);
+    lua_getfield(L, 3, "count");
+    count = cnet_trunc32(cnet_to_number(L, -1));
+    lua_getfield(L, 3, "initialDelay");
+  } else {
+    lua_pushvalue(L, 3);
+  }
+  delay = pop_seconds(L);
+  changed =
+      on != s->keep_alive ||
+      (on && (delay != s->keep_alive_delay || interval != s->keep_alive_interval || count != s->keep_alive_count));
+  s->keep_alive = on;
+  s->keep_alive_delay = delay;
+  s->keep_alive_interval = interval;
+  s->keep_alive_count = count;
+  if (s->handle && changed) cnet_handle_set_keepalive(s->handle, on, delay, interval, count);
+  lua_settop(L, 1);
+  return 1;
+}
+
+void cnet_socket_apply_options(cnet_socket *s) {
+  if (!s->handle) return;
+  if (s->no_delay) cnet_handle_set_nodelay(s->handle, true);
+  if (s->keep_alive)
+    cnet_handle_set_keepalive(s->handle, true, s->keep_alive_delay, s->keep_alive_interval, s->keep_alive_count);
+}
+
+/* ---- ref ---- */
+
+static int listener_ref(lua_State *L) {
+  cnet_socket *s;
+  cnet_emitter_push_self(L, cnet_runtime_of(L));
+  s = lua_touserdata(L, -1);
+  if (s->handle) cnet_handle_ref(s->handle, true);
+  return 0;
+}
+
+static int listener_unref(lua_State *L) {
+  cnet_socket *s;
+  cnet_emitter_push_self(L, cnet_runtime_of(L));
+  s = lua_touserdata(L, -1);
+  if (s->handle) cnet_handle_ref(s->handle, false);
+  return 0;
+}
+
+static int set_ref(lua_State *L, bool on) {
+  cnet_socket *s = self_socket(L);
+  lua_settop(L, 1);
+  if (s->handle) {
+    cnet_handle_ref(s->handle, on);
+  } else {
+    cnet_emitter_push_listener(L, on ? listener_ref : listener_unref, 0);
+    cnet_emitter_once(L, cnet_stream_runtime(&s->stream), 1, "connect");
+  }
+  return 1;
+}
+
+int cnet_socket_method_ref(lua_State *L) { return set_ref(L, true); }
+
+int cnet_socket_method_unref(lua_State *L) { return set_ref(L, false); }
+
+/* ---- timeout ---- */
+
+typedef struct {
+  cnet_timer timer; /* first: a timer is its socket_timer */
+  cnet_socket *socket;
+} socket_timer;
+
+/* No 'timeout' while a write makes progress: the queue shrank since the last look. */
+static void on_timeout(lua_State *L, cnet_timer *timer) {
+  cnet_socket *s = ((socket_timer *)timer)->socket;
+  cnet_runtime *rt = cnet_stream_runtime(&s->stream);
+  int self;
+  cnet_pin_push(L, rt, timer);
+  self = lua_gettop(L);
+  if (s->last_write_queue > 0 && s->handle) {
+    size_t queue = cnet_handle_write_queue(s->handle);
+    if (queue != s->last_write_queue) {
+      s->last_write_queue = queue;
+      cnet_timer_refresh(timer);
+      return;
+    }
+  }
+  if (!s->handle) cnet_unpin(L, rt, timer);
+  cnet_emit(L, self, "timeout", 0);
+}
+
+void cnet_socket_drop_timer(lua_State *L, cnet_socket *s) {
+  if (!s->timer) return;
+  cnet_timer_stop(s->timer);
+  cnet_unpin(L, cnet_stream_runtime(&s->stream), s->timer);
+  free(s->timer);
+  s->timer = NULL;
+}
+
+static void start_timer(lua_State *L, cnet_socket *s, double ms) {
+  cnet_runtime *rt = cnet_stream_runtime(&s->stream);
+  if (!s->timer) {
+    socket_timer *timer = calloc(1, sizeof *timer);
+    if (!timer) luaL_error(L, "not enough memory");
+    timer->socket = s;
+    s->timer = &timer->timer;
+    timer->timer.fire = on_timeout;
+  }
+  cnet_pin(L, rt, s->timer, 1);
+  cnet_timer_start(L, rt, s->timer, ms);
+}
+
+int cnet_socket_method_set_timeout(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  cnet_runtime *rt = cnet_stream_runtime(&s->stream);
+  lua_Number ms;
+  lua_settop(L, 3);
+  if (s->stream.state & CNET_DESTROYED) {
+    lua_settop(L, 1);
+    return 1;
+  }
+  s->timeout = lua_type(L, 2) == LUA_TNUMBER ? lua_tonumber(L, 2) : -1;
+  ms = cnet_timer_check_duration(L, 2, "msecs");
+  cnet_socket_drop_timer(L, s);
+  if (ms > 0) start_timer(L, s, ms);
+  if (!lua_isnil(L, 3)) {
+    cnet_check_function(L, 3, "callback");
+    lua_pushvalue(L, 3);
+    (ms > 0 ? cnet_emitter_once : cnet_emitter_off)(L, rt, 1, "timeout");
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
+int cnet_socket_get_timeout(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  lua_Integer whole;
+  if (s->timeout < 0) return 0;
+  if (lua_numbertointeger(s->timeout, &whole) && (lua_Number)whole == s->timeout) {
+    lua_pushinteger(L, whole);
+  } else {
+    lua_pushnumber(L, s->timeout);
+  }
+  return 1;
+}
+
+/* ---- addresses ---- */
+
+int cnet_socket_method_address(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  cnet_address address;
+  if (s->handle && cnet_handle_sockname(s->handle, &address) == 0 && address.family != 0) {
+    cnet_address_push(L, &address);
+  } else {
+    lua_newtable(L);
+  }
+  return 1;
+}
+
+static int push_local(lua_State *L, const char *field) {
+  self_socket(L);
+  lua_settop(L, 1);
+  cnet_socket_method_address(L);
+  lua_getfield(L, -1, field);
+  return 1;
+}
+
+int cnet_socket_get_local_address(lua_State *L) { return push_local(L, "address"); }
+int cnet_socket_get_local_port(lua_State *L) { return push_local(L, "port"); }
+int cnet_socket_get_local_family(lua_State *L) { return push_local(L, "family"); }
+
+bool cnet_socket_push_peer(lua_State *L, cnet_socket *s, int self) {
+  cnet_address address;
+  if (cnet_class_slot(L, self, CNET_SLOT_PEER) != LUA_TNIL) return true;
+  if (!s->handle || s->connecting || cnet_handle_peername(s->handle, &address) < 0 || address.family == 0) return false;
+  lua_pop(L, 1);
+  cnet_address_push(L, &address);
+  lua_pushvalue(L, -1);
+  cnet_class_set_slot(L, self, CNET_SLOT_PEER);
+  return true;
+}
+
+static int push_remote(lua_State *L, const char *field) {
+  cnet_socket *s = self_socket(L);
+  if (!cnet_socket_push_peer(L, s, 1)) return 0;
+  lua_getfield(L, -1, field);
+  return 1;
+}
+
+int cnet_socket_get_remote_address(lua_State *L) { return push_remote(L, "address"); }
+int cnet_socket_get_remote_port(lua_State *L) { return push_remote(L, "port"); }
+int cnet_socket_get_remote_family(lua_State *L) { return push_remote(L, "family"); }
+
+/* ---- counters ---- */
+
+int cnet_socket_get_bytes_read(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)self_socket(L)->bytes_read);
+  return 1;
+}
+
+int cnet_socket_get_bytes_written(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  lua_pushinteger(L, (lua_Integer)(s->bytes_written + s->pending_bytes + cnet_writable_buffered(&s->stream)));
+  return 1;
+}
+
+int cnet_socket_get_buffer_size(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  if (!s->handle) return 0;
+  lua_pushinteger(L, (lua_Integer)s->stream.w_length);
+  return 1;
+}

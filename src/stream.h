@@ -1,0 +1,117 @@
+/* What the two halves of a stream share: their state, and the life that ends in destroy, 'error' and 'close'.
+ *
+ * Layer 2. The names are those of Node's lib/internal/streams, so that the two can be read side by side: readable.c
+ * and writable.c are its readable and writable, this is its destroy. Strings, callbacks and errors that wait are kept
+ * in the object's slots. What a stream needs of the world (reading, writing, shutting down) is asked through
+ * cnet_stream_ops of what lies above, net.Socket. */
+#ifndef CNET_STREAM_H
+#define CNET_STREAM_H
+
+#include "emitter.h"
+#include "encoding.h"
+
+enum {
+  CNET_SLOT_READ_BUFFER = 1, /* strings at r_first .. r_last */
+  CNET_SLOT_WRITE_BUFFER,    /* two slots for each write: string, callback or false */
+  CNET_SLOT_WRITE_CALLBACK,  /* of the write in flight: a function, or an array of them (false: none) */
+  CNET_SLOT_TICK_INFO,       /* {callback, count} of writes that were done at once */
+  CNET_SLOT_ON_FINISHED,     /* array of end_'s callbacks */
+  CNET_SLOT_ERRORED,
+  CNET_SLOT_PIPES,        /* array of destinations */
+  CNET_SLOT_AWAIT_DRAIN,  /* set of destinations that are full */
+  CNET_SLOT_FIRST_SOCKET, /* from here on net.Socket's own */
+};
+
+/* Of both halves */
+enum {
+  CNET_DESTROYED = 1 << 0,
+  CNET_CLOSED = 1 << 1,
+  CNET_CLOSE_EMITTED = 1 << 2,
+  CNET_ERRORED = 1 << 3,
+  CNET_ERROR_EMITTED = 1 << 4,
+  /* Of the reading half */
+  CNET_R_ENDED = 1 << 5,
+  CNET_R_END_EMITTED = 1 << 6,
+  CNET_R_READING = 1 << 7,
+  CNET_R_SYNC = 1 << 8,
+  CNET_R_NEED_READABLE = 1 << 9,
+  CNET_R_EMITTED_READABLE = 1 << 10,
+  CNET_R_READABLE_LISTENING = 1 << 11,
+  CNET_R_RESUME_SCHEDULED = 1 << 12,
+  CNET_R_READING_MORE = 1 << 13,
+  CNET_R_DATA_LISTENING = 1 << 14,
+  CNET_R_DECODER = 1 << 15,
+  CNET_R_HAS_FLOWING = 1 << 16,
+  CNET_R_FLOWING = 1 << 17,
+  CNET_R_HAS_PAUSED = 1 << 18,
+  CNET_R_PAUSED = 1 << 19,
+  CNET_R_OFF = 1 << 20 /* made with readable = false */
+};
+
+/* Of the writing half */
+enum {
+  CNET_W_SYNC = 1 << 0,
+  CNET_W_FINAL_CALLED = 1 << 1,
+  CNET_W_NEED_DRAIN = 1 << 2,
+  CNET_W_ENDING = 1 << 3,
+  CNET_W_FINISHED = 1 << 4,
+  CNET_W_WRITING = 1 << 5,
+  CNET_W_BUFFER_PROCESSING = 1 << 6,
+  CNET_W_PREFINISHED = 1 << 7,
+  CNET_W_ALL_NOOP = 1 << 8,
+  CNET_W_ON_FINISHED = 1 << 9,
+  CNET_W_WRITE_CALLBACK = 1 << 10,
+  CNET_W_EXPECT_CALLBACK = 1 << 11,
+  CNET_W_TICK_INFO = 1 << 12,
+  CNET_W_AFTER_WRITE_PENDING = 1 << 13,
+  CNET_W_BUFFERED = 1 << 14,
+  CNET_W_OFF = 1 << 15 /* made with writable = false */
+};
+
+typedef struct cnet_stream cnet_stream;
+
+/* What a stream asks of what lies above it; `self` is its object's index. */
+typedef struct {
+  void (*read)(lua_State *L, cnet_stream *s, int self);
+  /* Writes the string, or the array of strings, at index data; answers once with cnet_writable_on_write. */
+  void (*write)(lua_State *L, cnet_stream *s, int self, int data);
+  /* Ends the writing side; answers once with cnet_writable_on_final. */
+  void (*final)(lua_State *L, cnet_stream *s, int self);
+  /* Lets go of the handle; err is an index or 0; answers once with cnet_stream_on_destroyed. */
+  void (*destroy)(lua_State *L, cnet_stream *s, int self, int err);
+} cnet_stream_ops;
+
+struct cnet_stream {
+  cnet_emitter emitter;
+  const cnet_stream_ops *ops;
+  unsigned state, wstate;
+  unsigned corked, pendingcb;
+  bool allow_half_open;
+  unsigned char default_encoding; /* of write() without one: a cnet_encoding */
+  cnet_decoder decoder;
+  size_t r_length, r_high_water_mark;
+  size_t r_offset; /* bytes of the first buffered string that were read already */
+  unsigned r_first, r_last;
+  size_t w_length, w_high_water_mark, w_writing; /* w_writing: bytes of the write in flight */
+  unsigned w_first, w_last;
+};
+
+enum { CNET_DEFAULT_HIGH_WATER_MARK = 16384 };
+
+/* A fresh stream, of the options that its class has read. */
+void cnet_stream_init(cnet_stream *s, const cnet_stream_ops *ops, size_t high_water_mark);
+static inline cnet_runtime *cnet_stream_runtime(const cnet_stream *s) { return s->emitter.object.rt; }
+/* Is there an error at this index (0, nil and false are none)? */
+static inline bool cnet_is_error(lua_State *L, int index) { return index != 0 && lua_toboolean(L, index); }
+
+/* destroy(err): err is an index, or 0. */
+void cnet_stream_destroy(lua_State *L, cnet_stream *s, int self, int err);
+void cnet_stream_on_destroyed(lua_State *L, cnet_stream *s, int self, int err);
+/* Destroys with the error on top, which it pops. */
+void cnet_stream_destroy_top(lua_State *L, cnet_stream *s, int self);
+/* Makes a destroyed stream fresh again, for another connect. */
+void cnet_stream_undestroy(lua_State *L, cnet_stream *s, int self);
+/* Remembers the first error, at index err. */
+void cnet_stream_set_errored(lua_State *L, cnet_stream *s, int self, int err);
+
+#endif

@@ -1,0 +1,26 @@
+/* The writing half of a stream: the queue, cork, the high water mark, callbacks, 'drain' and 'finish'.
+ *
+ * Layer 2, beside readable.c, above stream.c's shared state. Follows Node's lib/internal/streams/writable.js. */
+#ifndef CNET_WRITABLE_H
+#define CNET_WRITABLE_H
+
+#include "stream.h"
+
+/* The write in flight is done; err is an index, or 0. */
+void cnet_writable_on_write(lua_State *L, cnet_stream *s, int self, int err);
+/* The writing side is shut down. */
+void cnet_writable_on_final(lua_State *L, cnet_stream *s, int self, int err);
+/* Writes the bytes at index chunk; callback is an index or 0. Returns what write() returns. */
+bool cnet_writable_write(lua_State *L, cnet_stream *s, int self, int chunk, int callback);
+/* end_: chunk and callback are indexes or 0. */
+void cnet_writable_end(lua_State *L, cnet_stream *s, int self, int chunk, int callback);
+bool cnet_writable_is_writable(const cnet_stream *s);
+int cnet_writable_tick_error_buffer(lua_State *L);
+/* Bytes that wait in the stream, and were not handed to the handle. */
+size_t cnet_writable_buffered(const cnet_stream *s);
+
+/* Members of net.Socket, which asks for `self` as a stream. */
+int cnet_writable_method_cork(lua_State *L);
+int cnet_writable_method_uncork(lua_State *L);
+
+#endif
