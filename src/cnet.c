@@ -1,0 +1,38 @@
+/* luaopen_cnet: makes the net table out of what each module registers. */
+#include <lauxlib.h>
+
+#include "abort.h"
+#include "address.h"
+#include "connector.h"
+#include "emitter.h"
+#include "error.h"
+#include "immediate.h"
+#include "pipe.h"
+#include "process.h"
+#include "runtime.h"
+#include "server.h"
+#include "socket.h"
+#include "timer.h"
+
+#define CNET_EXPORT __attribute__((visibility("default")))
+
+CNET_EXPORT int luaopen_cnet(lua_State *L);
+
+int luaopen_cnet(lua_State *L) {
+  luaL_checkversion(L);
+  cnet_runtime_open(L);
+  lua_newtable(L);
+  cnet_error_register(L);
+  cnet_runtime_register(L);
+  cnet_address_register(L);
+  cnet_emitter_register(L);
+  cnet_timer_register(L);
+  cnet_immediate_register(L);
+  cnet_abort_register(L);
+  cnet_socket_register(L);
+  cnet_connector_register(L);
+  cnet_pipe_register(L);
+  cnet_server_register(L);
+  cnet_process_register(L);
+  return 1;
+}

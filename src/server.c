@@ -1,0 +1,686 @@
+#include "server.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "abort.h"
+#include "args.h"
+#include "error.h"
+#include "listen_options.h"
+#include "lookup.h"
+
+enum { SLOT_PATH = 1, SLOT_MAX_CONNECTIONS };
+
+typedef struct {
+  cnet_emitter emitter;
+  cnet_handle *handle;
+  cnet_socket_group group;
+  cnet_socket_options accept;
+  unsigned listening_id; /* each listen and close: what was begun before is void */
+  bool unref, drop_max_connection;
+  lua_Number max_connections; /* 0: no limit */
+} cnet_server;
+
+static cnet_server *self_server(lua_State *L) { return cnet_class_self(L, CNET_SERVER); }
+
+static cnet_runtime *runtime_of(const cnet_server *s) { return s->emitter.object.rt; }
+
+/* ---- close ---- */
+
+static int tick_emit_close(lua_State *L) {
+  cnet_emit(L, 1, "close", 0);
+  return 0;
+}
+
+static void emit_close_if_drained(lua_State *L, cnet_server *s, int self) {
+  if (!s->handle && s->group.count == 0) cnet_tick_object(L, runtime_of(s), tick_emit_close, self);
+}
+
+static void on_socket_left(lua_State *L, int self) { emit_close_if_drained(L, lua_touserdata(L, self), self); }
+
+/* The callback of a close() that had nothing to close. Upvalue 2: the callback. */
+static int listener_not_running(lua_State *L) {
+  lua_settop(L, 0);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  cnet_error_push(L, "Error", "ERR_SERVER_NOT_RUNNING", "Server is not running.");
+  lua_call(L, 1, 0);
+  return 0;
+}
+
+static void close_server(lua_State *L, cnet_server *s, int self) {
+  cnet_handle *h = s->handle;
+  s->listening_id++;
+  s->handle = NULL;
+  if (h) cnet_handle_close(L, h, NULL, 0);
+  emit_close_if_drained(L, s, self);
+}
+
+static int method_close(lua_State *L) {
+  cnet_server *s = self_server(L);
+  lua_settop(L, 2);
+  if (lua_isfunction(L, 2)) {
+    if (!s->handle) cnet_emitter_push_listener(L, listener_not_running, 1);
+    cnet_emitter_once(L, runtime_of(s), 1, "close");
+  }
+  close_server(L, s, 1);
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* ---- accepting ---- */
+
+static void set_endpoint(lua_State *L, int table, const char *prefix, const cnet_address *address) {
+  if (address->family == 0) return;
+  lua_pushfstring(L, "%sAddress", prefix);
+  lua_pushstring(L, address->ip);
+  lua_rawset(L, table);
+  lua_pushfstring(L, "%sPort", prefix);
+  lua_pushinteger(L, address->port);
+  lua_rawset(L, table);
+  lua_pushfstring(L, "%sFamily", prefix);
+  lua_pushstring(L, cnet_address_family_name(address->family));
+  lua_rawset(L, table);
+}
+
+/* The limit is reached: the client is let go, and 'drop' tells who it was. */
+static void drop(lua_State *L, cnet_server *s, int self) {
+  cnet_address address;
+  int status, argc = 0;
+  cnet_handle *client;
+  if (s->handle->kind == CNET_HANDLE_TCP) lua_createtable(L, 0, 6);
+  client = cnet_handle_accept(s->handle, &status);
+  if (!client) return;
+  if (client->kind == CNET_HANDLE_TCP) {
+    int data = lua_gettop(L);
+    cnet_handle_sockname(client, &address);
+    set_endpoint(L, data, "local", &address);
+    cnet_handle_peername(client, &address);
+    set_endpoint(L, data, "remote", &address);
+    argc = 1;
+  }
+  cnet_handle_abandon(client); /* closed in this turn, once the listeners have run */
+  cnet_emit(L, self, "drop", argc);
+}
+
+static void on_connection(lua_State *L, int self, int status) {
+  cnet_server *s = lua_touserdata(L, self);
+  if (status == 0) {
+    if (s->max_connections > 0 && s->group.count >= s->max_connections) {
+      drop(L, s, self);
+      return;
+    }
+    if (cnet_socket_accept(L, s->handle, self, &s->group, &s->accept, &status)) {
+      cnet_emit(L, self, "connection", 1);
+      return;
+    }
+  }
+  cnet_error_push_system(L, status, "accept");
+  cnet_emit(L, self, "error", 1);
+}
+
+static const cnet_handle_owner handle_owner = {on_connection, NULL};
+
+/* ---- listen ---- */
+
+static bool is_handle(lua_State *L, int index) {
+  cnet_runtime *rt = cnet_runtime_of(L);
+  cnet_server *server = cnet_class_test(L, rt, index, CNET_SERVER);
+  cnet_socket *socket = server ? NULL : cnet_class_test(L, rt, index, CNET_SOCKET);
+  return (server && server->handle) || (socket && socket->handle);
+}
+
+static cnet_handle *handle_at(lua_State *L, int index) {
+  cnet_server *server = cnet_class_test(L, cnet_runtime_of(L), index, CNET_SERVER);
+  return server ? server->handle : cnet_socket_at(L, index)->handle;
+}
+
+/* (server, listening id): 'close' after a failed listen, unless something was begun since */
+static int tick_close_after_failure(lua_State *L) {
+  cnet_server *s = lua_touserdata(L, 1);
+  if (s->listening_id == (unsigned)lua_tointeger(L, 2)) emit_close_if_drained(L, s, 1);
+  return 0;
+}
+
+/* Emits the error on top, which it pops. The 'close' is queued first: it comes even if nobody hears the error. */
+static void fail(lua_State *L, cnet_server *s, int self) {
+  lua_pushcfunction(L, tick_close_after_failure);
+  lua_pushvalue(L, self);
+  lua_pushinteger(L, s->listening_id);
+  cnet_tick(L, runtime_of(s), 2);
+  cnet_emit(L, self, "error", 1);
+}
+
+static int tick_fail(lua_State *L) { /* (server, error) */
+  lua_settop(L, 2);
+  fail(L, lua_touserdata(L, 1), 1);
+  return 0;
+}
+
+static int tick_listening(lua_State *L) {
+  cnet_server *s = lua_touserdata(L, 1);
+  if (s->handle) cnet_emit(L, 1, "listening", 0);
+  return 0;
+}
+
+/* Where an attempt to listen led to, for its error message. */
+typedef struct {
+  const char *address;
+  int port;
+} attempt;
+
+/* A new handle for the server; the caller binds it. */
+static cnet_handle *new_handle(cnet_server *s, cnet_handle_kind kind, int *status) {
+  cnet_handle *h = cnet_handle_new(runtime_of(s), kind, status);
+  if (h) s->handle = h;
+  return h;
+}
+
+static void drop_handle(lua_State *L, cnet_server *s) {
+  if (s->handle) cnet_handle_close(L, s->handle, NULL, 0);
+  s->handle = NULL;
+}
+
+static int bind_ip(lua_State *L, cnet_server *s, const char *ip, const cnet_listen_options *o) {
+  int status;
+  cnet_handle *h = new_handle(s, CNET_HANDLE_TCP, &status);
+  if (!h) return status;
+  status = cnet_handle_bind(h, ip, o->port, o->ipv6_only && strchr(ip, ':') ? UV_TCP_IPV6ONLY : 0, o->reuse_port);
+  if (status < 0) drop_handle(L, s);
+  return status;
+}
+
+/* ip NULL: every address, IPv6's with IPv4's mapped into it, or IPv4's alone where there is no IPv6 */
+static int bind_port(lua_State *L, cnet_server *s, const char *ip, const cnet_listen_options *o, attempt *at) {
+  int status;
+  at->port = o->port;
+  at->address = ip ? ip : "::";
+  status = bind_ip(L, s, at->address, o);
+  if (status == 0 || ip || o->ipv6_only) return status;
+  at->address = "0.0.0.0";
+  return bind_ip(L, s, at->address, o);
+}
+
+static int bind_path(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o, attempt *at) {
+  int status;
+  cnet_handle *h = new_handle(s, CNET_HANDLE_PIPE, &status);
+  at->address = o->path;
+  at->port = -1;
+  lua_pushlstring(L, o->path, o->path_length);
+  cnet_class_set_slot(L, self, SLOT_PATH);
+  if (!h) return status;
+  status = cnet_handle_bind_path(h, o->path, o->path_length);
+  if (status < 0) drop_handle(L, s);
+  return status;
+}
+
+static int open_fd(lua_State *L, cnet_server *s, int fd) {
+  cnet_handle_kind kind;
+  int status = cnet_handle_guess(fd, &kind);
+  cnet_handle *h;
+  if (status < 0 || kind == CNET_HANDLE_TTY) return UV_EINVAL;
+  h = new_handle(s, kind, &status);
+  if (!h) return status;
+  status = cnet_handle_open(h, fd);
+  if (status < 0) drop_handle(L, s);
+  return status;
+}
+
+/* Another server's or a socket's handle, which both hold from then on. A Unix one Node opens anew by its descriptor,
+ * and finds that it is open. */
+static int share_handle(lua_State *L, cnet_server *s, const cnet_listen_options *o, attempt *at) {
+  cnet_handle *h = handle_at(L, o->handle);
+  if (h->kind != CNET_HANDLE_TCP) return UV_EEXIST;
+  at->port = -1;
+  cnet_handle_share(h);
+  s->handle = h;
+  return 0;
+}
+
+/* Gives the server the handle it was asked for, bound; the strings of `ip` and `at` live as long as the options'. */
+static int open_handle(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o, const char *ip,
+                       attempt *at) {
+  memset(at, 0, sizeof *at);
+  if (o->kind == CNET_LISTEN_HANDLE) return share_handle(L, s, o, at);
+  if (o->kind == CNET_LISTEN_FD) return open_fd(L, s, o->fd);
+  if (o->kind == CNET_LISTEN_PATH) return bind_path(L, s, self, o, at);
+  return bind_port(L, s, ip, o, at);
+}
+
+/* The outcome of listening: 'listening' or 'error', in a tick. */
+static void settle(lua_State *L, cnet_server *s, int self, int status, const attempt *at) {
+  cnet_runtime *rt = runtime_of(s);
+  if (status == 0) {
+    cnet_handle_own(L, s->handle, self, &handle_owner);
+    if (s->unref) cnet_handle_ref(s->handle, false);
+    cnet_tick_object(L, rt, tick_listening, self);
+    return;
+  }
+  lua_pushcfunction(L, tick_fail);
+  lua_pushvalue(L, self);
+  cnet_error_push_listen(L, status, at->address, at->port);
+  cnet_tick(L, rt, 2);
+}
+
+/* A socket whose handle cannot listen keeps it: it is another connection. */
+static void forget_failed(lua_State *L, cnet_server *s, const cnet_listen_options *o) {
+  if (!s->handle) return;
+  if (o->kind == CNET_LISTEN_HANDLE) {
+    cnet_handle_abandon(s->handle);
+    s->handle = NULL;
+  } else {
+    drop_handle(L, s);
+  }
+}
+
+static void set_modes(lua_State *L, cnet_server *s, const cnet_listen_options *o) {
+  int mode = (o->readable_all ? UV_READABLE : 0) | (o->writable_all ? UV_WRITABLE : 0);
+  int status = mode && s->handle ? uv_pipe_chmod(&s->handle->uv.pipe, mode) : 0;
+  if (status == 0) return;
+  drop_handle(L, s);
+  cnet_error_push_system(L, status, "uv_pipe_chmod");
+  cnet_error_throw(L);
+}
+
+/* ---- listen on a host's name ---- */
+
+/* (err, list); upvalues: 2 server, 3 listening id, 4 port, 5 backlog, 6 flags */
+static int listener_lookup(lua_State *L) {
+  cnet_server *s = lua_touserdata(L, lua_upvalueindex(2));
+  cnet_listen_options o = {.kind = CNET_LISTEN_PORT};
+  attempt at;
+  int status, flags = (int)lua_tointeger(L, lua_upvalueindex(6));
+  lua_settop(L, 2);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  if (s->listening_id != (unsigned)lua_tointeger(L, lua_upvalueindex(3))) return 0;
+  if (!lua_isnil(L, 1)) {
+    lua_pushvalue(L, 1);
+    fail(L, s, 3);
+    return 0;
+  }
+  o.port = (int)lua_tointeger(L, lua_upvalueindex(4));
+  o.backlog = (int)lua_tointeger(L, lua_upvalueindex(5));
+  o.ipv6_only = flags & 1;
+  o.reuse_port = flags & 2;
+  lua_rawgeti(L, 2, 1);
+  lua_getfield(L, -1, "address");
+  status = open_handle(L, s, 3, &o, lua_tostring(L, -1), &at);
+  if (status == 0) status = cnet_handle_listen(s->handle, o.backlog ? o.backlog : CNET_DEFAULT_BACKLOG);
+  if (status < 0) forget_failed(L, s, &o);
+  settle(L, s, 3, status, &at);
+  return 0;
+}
+
+static void push_literal_result(lua_State *L, const char *ip, int family) {
+  lua_pushnil(L);
+  lua_createtable(L, 1, 0);
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, ip);
+  lua_setfield(L, -2, "address");
+  lua_pushinteger(L, family);
+  lua_setfield(L, -2, "family");
+  lua_rawseti(L, -2, 1);
+}
+
+/* An address that needs no lookup is listened on in a tick, as in Node. */
+static void lookup_and_listen(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o) {
+  int family = cnet_is_ip(o->host, strlen(o->host));
+  lua_pushvalue(L, self);
+  lua_pushinteger(L, s->listening_id);
+  lua_pushinteger(L, o->port);
+  lua_pushinteger(L, o->backlog);
+  lua_pushinteger(L, (o->ipv6_only ? 1 : 0) | (o->reuse_port ? 2 : 0));
+  cnet_emitter_push_listener(L, listener_lookup, 5);
+  if (family) {
+    push_literal_result(L, o->host, family);
+    cnet_tick(L, runtime_of(s), 2);
+  } else {
+    cnet_lookup(L, runtime_of(s), o->host, 0, 0);
+  }
+}
+
+/* ---- the signal option ---- */
+
+static int listener_abort(lua_State *L) { /* upvalue 2: the server */
+  cnet_server *s = lua_touserdata(L, lua_upvalueindex(2));
+  lua_settop(L, 0);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  close_server(L, s, 1);
+  return 0;
+}
+
+static int listener_forget_signal(lua_State *L) { /* upvalues: 2 signal, 3 its listener */
+  lua_settop(L, 0);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_pushvalue(L, lua_upvalueindex(3));
+  cnet_emitter_off(L, cnet_runtime_of(L), 1, "abort");
+  return 0;
+}
+
+static void use_signal(lua_State *L, cnet_server *s, int self, int options) {
+  cnet_runtime *rt = runtime_of(s);
+  int top = lua_gettop(L), signal = top + 1;
+  if (!options || lua_getfield(L, options, "signal") == LUA_TNIL) {
+    lua_settop(L, top);
+    return;
+  }
+  cnet_abort_check(L, rt, signal, "options.signal");
+  lua_pushvalue(L, self);
+  cnet_emitter_push_listener(L, listener_abort, 1);
+  if (cnet_abort_is_aborted(L, signal)) {
+    cnet_tick(L, rt, 0);
+  } else {
+    lua_pushvalue(L, -1);
+    cnet_emitter_once(L, rt, signal, "abort");
+    lua_pushvalue(L, signal);
+    lua_insert(L, -2);
+    cnet_emitter_push_listener(L, listener_forget_signal, 2);
+    cnet_emitter_once(L, rt, self, "close");
+  }
+  lua_settop(L, top);
+}
+
+static int method_listen(lua_State *L) {
+  cnet_server *s = self_server(L);
+  cnet_listen_options o;
+  attempt at;
+  int status, callback = cnet_listen_callback(L);
+  if (s->handle) {
+    cnet_error_push(L, "Error", "ERR_SERVER_ALREADY_LISTEN",
+                    "Listen method has been called more than once without closing.");
+    return cnet_error_throw(L);
+  }
+  if (callback) {
+    lua_pushvalue(L, callback);
+    cnet_emitter_once(L, runtime_of(s), 1, "listening");
+  }
+  cnet_listen_parse(L, is_handle, &o);
+  s->listening_id++;
+  use_signal(L, s, 1, o.options);
+  if (o.host) {
+    lookup_and_listen(L, s, 1, &o);
+  } else {
+    status = open_handle(L, s, 1, &o, NULL, &at);
+    if (status == 0) status = cnet_handle_listen(s->handle, o.backlog ? o.backlog : CNET_DEFAULT_BACKLOG);
+    if (status < 0) forget_failed(L, s, &o);
+    settle(L, s, 1, status, &at);
+    set_modes(L, s, &o);
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* ---- the other methods ---- */
+
+static int method_address(lua_State *L) {
+  cnet_server *s = self_server(L);
+  cnet_address address;
+  int status;
+  if (!s->handle || s->handle->kind != CNET_HANDLE_TCP) {
+    cnet_class_slot(L, 1, SLOT_PATH);
+    return 1;
+  }
+  status = cnet_handle_sockname(s->handle, &address);
+  if (status < 0) {
+    cnet_error_push_system(L, status, "address");
+    return cnet_error_throw(L);
+  }
+  cnet_address_push(L, &address);
+  return 1;
+}
+
+static int set_ref(lua_State *L, bool on) {
+  cnet_server *s = self_server(L);
+  s->unref = !on;
+  if (s->handle) cnet_handle_ref(s->handle, on);
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int method_ref(lua_State *L) { return set_ref(L, true); }
+
+static int method_unref(lua_State *L) { return set_ref(L, false); }
+
+static int method_get_connections(lua_State *L) {
+  cnet_server *s = self_server(L);
+  cnet_check_function(L, 2, "callback");
+  lua_settop(L, 2);
+  lua_pushnil(L);
+  lua_pushinteger(L, s->group.count);
+  cnet_tick(L, runtime_of(s), 2);
+  return 1;
+}
+
+/* Destroys the sockets that were idle since the loop's time `since`. */
+static void close_connections(lua_State *L, cnet_server *s, uint64_t since) {
+  cnet_socket *socket, *next;
+  for (socket = s->group.first; socket; socket = next) {
+    next = socket->next;
+    if (socket->last_active > since || !socket->handle) continue;
+    cnet_pin_push(L, runtime_of(s), socket->handle);
+    if (lua_touserdata(L, -1) == socket) cnet_stream_destroy(L, &socket->stream, lua_gettop(L), 0);
+    lua_pop(L, 1);
+  }
+}
+
+static int method_close_all_connections(lua_State *L) {
+  close_connections(L, self_server(L), UINT64_MAX);
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int method_close_idle_connections(lua_State *L) {
+  cnet_server *s = self_server(L);
+  uint64_t now = uv_now(runtime_of(s)->loop);
+  lua_Number ms = lua_tonumber(L, 2);
+  if (lua_type(L, 2) != LUA_TNUMBER) return cnet_error_arg_type(L, "argument", "msecs", "of type number", 2);
+  if (!(ms >= 0)) return cnet_error_out_of_range(L, "msecs", "a non-negative number", 2);
+  if (ms <= (lua_Number)now) close_connections(L, s, now - (uint64_t)ms);
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* ---- properties ---- */
+
+static int get_listening(lua_State *L) {
+  lua_pushboolean(L, self_server(L)->handle != NULL);
+  return 1;
+}
+
+static int get_connections(lua_State *L) {
+  static atomic_flag warned = ATOMIC_FLAG_INIT;
+  cnet_server *s = self_server(L);
+  if (!atomic_flag_test_and_set(&warned))
+    fprintf(stderr, "cnet: server.connections is deprecated. Use server:getConnections(callback) instead.\n");
+  lua_pushinteger(L, s->group.count);
+  return 1;
+}
+
+static int get_max_connections(lua_State *L) {
+  self_server(L);
+  cnet_class_slot(L, 1, SLOT_MAX_CONNECTIONS);
+  return 1;
+}
+
+/* As in Node anything can be assigned; what is no number above 0 is no limit. */
+static int set_max_connections(lua_State *L) {
+  cnet_server *s = self_server(L);
+  double n = cnet_truthy(L, 3) ? cnet_to_number(L, 3) : 0;
+  lua_settop(L, 3);
+  cnet_class_set_slot(L, 1, SLOT_MAX_CONNECTIONS);
+  s->max_connections = n > 0 ? n : 0;
+  return 0;
+}
+
+static int get_drop_max_connection(lua_State *L) {
+  lua_pushboolean(L, self_server(L)->drop_max_connection);
+  return 1;
+}
+
+static int set_drop_max_connection(lua_State *L) {
+  self_server(L)->drop_max_connection = cnet_truthy(L, 3);
+  return 0;
+}
+
+static int get_handle(lua_State *L) { /* what listen{_handle = ...} takes: the server stands for its handle */
+  if (!self_server(L)->handle) return 0;
+  lua_settop(L, 1);
+  return 1;
+}
+
+#define BOOLEAN_OPTION(name, field)                   \
+  static int get_##name(lua_State *L) {               \
+    lua_pushboolean(L, self_server(L)->accept.field); \
+    return 1;                                         \
+  }                                                   \
+  static int set_##name(lua_State *L) {               \
+    self_server(L)->accept.field = cnet_truthy(L, 3); \
+    return 0;                                         \
+  }
+
+BOOLEAN_OPTION(allow_half_open, allow_half_open)
+BOOLEAN_OPTION(pause_on_connect, pause_on_create)
+BOOLEAN_OPTION(no_delay, no_delay)
+BOOLEAN_OPTION(keep_alive, keep_alive)
+
+static int get_keep_alive_initial_delay(lua_State *L) {
+  lua_pushinteger(L, self_server(L)->accept.keep_alive_delay);
+  return 1;
+}
+
+static int get_high_water_mark(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)self_server(L)->accept.high_water_mark);
+  return 1;
+}
+
+/* ---- the class ---- */
+
+static bool option_true(lua_State *L, int options, const char *name) {
+  bool is;
+  lua_getfield(L, options, name);
+  is = cnet_truthy(L, -1);
+  lua_pop(L, 1);
+  return is;
+}
+
+/* Leaves a number on the stack and tells so, or pops an absent one. */
+static bool option_number(lua_State *L, int options, const char *name, const char *label) {
+  if (lua_getfield(L, options, name) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return false;
+  }
+  if (lua_type(L, -1) != LUA_TNUMBER) cnet_error_arg_type(L, "property", label, "of type number", -1);
+  return true;
+}
+
+static void read_options(lua_State *L, int options, cnet_socket_options *out) {
+  out->high_water_mark = CNET_DEFAULT_HIGH_WATER_MARK;
+  if (!options) return;
+  out->allow_half_open = option_true(L, options, "allowHalfOpen");
+  out->pause_on_create = option_true(L, options, "pauseOnConnect");
+  out->no_delay = option_true(L, options, "noDelay");
+  out->keep_alive = option_true(L, options, "keepAlive");
+  if (option_number(L, options, "keepAliveInitialDelay", "options.keepAliveInitialDelay")) {
+    out->keep_alive_delay = cnet_trunc32(lua_tonumber(L, -1) / 1000);
+    if (out->keep_alive_delay < 0) out->keep_alive_delay = 0;
+    lua_pop(L, 1);
+  }
+  if (option_number(L, options, "highWaterMark", "options.highWaterMark")) {
+    lua_Number n = lua_tonumber(L, -1);
+    if (n >= 0) out->high_water_mark = n < 9e15 ? (size_t)n : SIZE_MAX;
+    lua_pop(L, 1);
+  }
+}
+
+/* net.Server([options][, listener]) */
+static int construct(lua_State *L) {
+  cnet_runtime *rt = cnet_runtime_open(L);
+  cnet_server *s;
+  int listener = lua_isfunction(L, 1) ? 1 : lua_isfunction(L, 2) ? 2 : 0;
+  lua_settop(L, 2);
+  if (!lua_isnil(L, 1) && !lua_istable(L, 1) && !lua_isfunction(L, 1))
+    return cnet_error_arg_type(L, "argument", "options", "of type table", 1);
+  s = cnet_class_new(L, rt, sizeof *s, CNET_USERVALUES);
+  cnet_emitter_init(&s->emitter);
+  s->group.on_left = on_socket_left;
+  read_options(L, lua_istable(L, 1) ? 1 : 0, &s->accept);
+  cnet_class_dress(L, rt, &cnet_server_class);
+  if (listener) {
+    lua_pushvalue(L, listener);
+    cnet_emitter_on(L, rt, 3, "connection");
+  }
+  return 1;
+}
+
+static int server_gc(lua_State *L) {
+  cnet_server *s = lua_touserdata(L, 1);
+  if (s->handle) cnet_handle_abandon(s->handle);
+  s->handle = NULL;
+  return 0;
+}
+
+static int server_close(lua_State *L) { /* __close */
+  cnet_server *s = self_server(L);
+  if (s->handle) close_server(L, s, 1);
+  return 0;
+}
+
+static int server_tostring(lua_State *L) {
+  cnet_server *s = lua_touserdata(L, 1);
+  cnet_address address;
+  lua_settop(L, 1);
+  if (!s->handle) {
+    lua_pushliteral(L, "net.Server (not listening)");
+  } else if (s->handle->kind != CNET_HANDLE_TCP) {
+    cnet_class_slot(L, 1, SLOT_PATH);
+    lua_pushfstring(L, "net.Server (%s)", lua_isstring(L, -1) ? lua_tostring(L, -1) : "pipe");
+  } else if (cnet_handle_sockname(s->handle, &address) == 0) {
+    lua_pushfstring(L, address.family == 6 ? "net.Server ([%s]:%d)" : "net.Server (%s:%d)", address.ip, address.port);
+  } else {
+    lua_pushliteral(L, "net.Server (closed by another holder of its handle)");
+  }
+  return 1;
+}
+
+static const cnet_member members[] = {{"listen", method_listen, NULL, NULL},
+                                      {"close", method_close, NULL, NULL},
+                                      {"address", method_address, NULL, NULL},
+                                      {"getConnections", method_get_connections, NULL, NULL},
+                                      {"closeAllConnections", method_close_all_connections, NULL, NULL},
+                                      {"closeIdleConnections", method_close_idle_connections, NULL, NULL},
+                                      {"ref", method_ref, NULL, NULL},
+                                      {"unref", method_unref, NULL, NULL},
+                                      {"listening", NULL, get_listening, NULL},
+                                      {"connections", NULL, get_connections, NULL},
+                                      {"maxConnections", NULL, get_max_connections, set_max_connections},
+                                      {"dropMaxConnection", NULL, get_drop_max_connection, set_drop_max_connection},
+                                      {"allowHalfOpen", NULL, get_allow_half_open, set_allow_half_open},
+                                      {"pauseOnConnect", NULL, get_pause_on_connect, set_pause_on_connect},
+                                      {"noDelay", NULL, get_no_delay, set_no_delay},
+                                      {"keepAlive", NULL, get_keep_alive, set_keep_alive},
+                                      {"keepAliveInitialDelay", NULL, get_keep_alive_initial_delay, NULL},
+                                      {"highWaterMark", NULL, get_high_water_mark, NULL},
+                                      {"_handle", NULL, get_handle, NULL},
+                                      {NULL, NULL, NULL, NULL}};
+
+const cnet_class cnet_server_class = {.id = CNET_SERVER,
+                                      .name = "net.Server",
+                                      .parent = &cnet_emitter_class,
+                                      .members = members,
+                                      .construct = construct,
+                                      .gc = server_gc,
+                                      .tostring = server_tostring,
+                                      .close = server_close};
+
+static int net_create_server(lua_State *L) {
+  cnet_runtime_check(L, cnet_runtime_of(L));
+  return construct(L);
+}
+
+void cnet_server_register(lua_State *L) {
+  static const luaL_Reg functions[] = {{"createServer", net_create_server}, {NULL, NULL}};
+  cnet_class_define(L, &cnet_server_class);
+  lua_setfield(L, -2, "Server");
+  cnet_runtime_set_functions(L, functions);
+}
