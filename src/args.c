@@ -118,3 +118,55 @@ int cnet_check_port(lua_State *L, int index, const char *name, bool allow_zero) 
 void cnet_check_function(lua_State *L, int index, const char *name) {
   if (!lua_isfunction(L, index)) cnet_error_arg_type(L, "argument", name, "of type function", index);
 }
+
+const char *cnet_get_string(lua_State *L, int table, const char *name) {
+  const char *text = lua_getfield(L, table, name) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+  lua_pop(L, 1);
+  return text;
+}
+
+lua_Integer cnet_get_integer(lua_State *L, int table, const char *name) {
+  lua_Integer n;
+  lua_getfield(L, table, name);
+  n = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return n;
+}
+
+void cnet_set_integer(lua_State *L, int table, const char *name, lua_Integer n) {
+  lua_pushinteger(L, n);
+  lua_setfield(L, table, name);
+}
+
+void cnet_set_value(lua_State *L, int table, const char *name, int value) {
+  lua_pushvalue(L, value);
+  lua_setfield(L, table, name);
+}
+
+bool cnet_option_true(lua_State *L, int options, const char *name) {
+  bool is;
+  lua_getfield(L, options, name);
+  is = cnet_truthy(L, -1);
+  lua_pop(L, 1);
+  return is;
+}
+
+bool cnet_option_number(lua_State *L, int options, const char *name) {
+  if (lua_getfield(L, options, name) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return false;
+  }
+  if (lua_type(L, -1) != LUA_TNUMBER) {
+    lua_pushfstring(L, "options.%s", name);
+    cnet_error_arg_type(L, "property", lua_tostring(L, -1), "of type number", -2);
+  }
+  return true;
+}
+
+int cnet_option_seconds(lua_State *L, int options, const char *name) {
+  int seconds;
+  if (!cnet_option_number(L, options, name)) return 0;
+  seconds = cnet_trunc32(lua_tonumber(L, -1) / 1000);
+  lua_pop(L, 1);
+  return seconds > 0 ? seconds : 0;
+}

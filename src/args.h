@@ -20,4 +20,18 @@ int cnet_check_port(lua_State *L, int index, const char *name, bool allow_zero);
 /* ERR_INVALID_ARG_TYPE unless it is a function. */
 void cnet_check_function(lua_State *L, int index, const char *name);
 
+/* Fields of a table of ours: what is no string is NULL, and what is no number 0. The table keeps the string alive. */
+const char *cnet_get_string(lua_State *L, int table, const char *name);
+lua_Integer cnet_get_integer(lua_State *L, int table, const char *name);
+void cnet_set_integer(lua_State *L, int table, const char *name, lua_Integer n);
+/* Sets the field to the value at index value. */
+void cnet_set_value(lua_State *L, int table, const char *name, int value);
+
+/* A script's options: is the field true, as JavaScript has it? */
+bool cnet_option_true(lua_State *L, int options, const char *name);
+/* Leaves the field on the stack and returns true if it is a number, or pops it if it is absent; else raises. */
+bool cnet_option_number(lua_State *L, int options, const char *name);
+/* A field in ms, as whole seconds; 0 if it is absent or negative. */
+int cnet_option_seconds(lua_State *L, int options, const char *name);
+
 #endif

@@ -53,6 +53,7 @@ static int object_newindex(lua_State *L) {
 
 static int class_call(lua_State *L) {
   cnet_runtime_check(L, cnet_runtime_of(L));
+  luaL_checkany(L, 1); /* a script may have taken __call out of the metatable */
   lua_remove(L, 1);
   return lua_tocfunction(L, lua_upvalueindex(2))(L);
 }
@@ -76,14 +77,19 @@ static int push_table(lua_State *L, cnet_class_id id) {
   return type;
 }
 
-static void add_properties(lua_State *L, const cnet_class *class) {
-  const cnet_member *m;
-  if (class->parent) add_properties(L, class->parent);
-  for (m = class->members; m && m->name; m++) {
+static void add_property_rows(lua_State *L, const cnet_member *m) {
+  for (; m && m->name; m++) {
     if (m->method) continue;
     lua_pushlightuserdata(L, (void *)m);
     lua_setfield(L, -2, m->name);
   }
+}
+
+static void add_properties(lua_State *L, const cnet_class *class) {
+  const cnet_member *const *more;
+  if (class->parent) add_properties(L, class->parent);
+  add_property_rows(L, class->members);
+  for (more = class->more; more && *more; more++) add_property_rows(L, *more);
 }
 
 /* Pushes fn as a closure over the runtime and nothing else. */
@@ -92,15 +98,20 @@ static void push_method(lua_State *L, lua_CFunction fn) {
   lua_pushcclosure(L, fn, 1);
 }
 
-/* Pushes the class's table with its methods, and the metatable that makes it callable and knows the parent. */
-static void push_new_table(lua_State *L, const cnet_class *class) {
-  const cnet_member *m;
-  lua_newtable(L);
-  for (m = class->members; m && m->name; m++) {
+static void add_methods(lua_State *L, const cnet_member *m) {
+  for (; m && m->name; m++) {
     if (!m->method) continue;
     push_method(L, m->method);
     lua_setfield(L, -2, m->name);
   }
+}
+
+/* Pushes the class's table with its methods, and the metatable that makes it callable and knows the parent. */
+static void push_new_table(lua_State *L, const cnet_class *class) {
+  const cnet_member *const *more;
+  lua_newtable(L);
+  add_methods(L, class->members);
+  for (more = class->more; more && *more; more++) add_methods(L, *more);
   lua_newtable(L);
   if (class->parent) {
     push_table(L, class->parent->id);

@@ -41,7 +41,8 @@ typedef struct cnet_class {
   const char *name; /* "net.Server" */
   const struct cnet_class *parent;
   const cnet_member *members;
-  lua_CFunction construct; /* net.Server(...) gets the arguments alone; NULL: scripts cannot make one */
+  const cnet_member *const *more; /* further tables of members, up to NULL; NULL: none */
+  lua_CFunction construct;        /* net.Server(...) gets the arguments alone; NULL: scripts cannot make one */
   lua_CFunction gc;
   lua_CFunction tostring;
   lua_CFunction close; /* local x <close> */

@@ -5,329 +5,12 @@
 #include <string.h>
 
 #include "args.h"
+#include "attempt.h"
 #include "error.h"
 #include "lookup.h"
-#include "readable.h"
 #include "socket.h"
-#include "socket_options.h"
-#include "writable.h"
 
-/* One connect() is a table, the plan: socket, host, port, localAddress, localPort, and for several attempts timeout,
- * addresses, current, errors, timer. One attempt is a table too: plan, index, address, port, family, over. */
-
-static int field(lua_State *L, int table, const char *name) { return lua_getfield(L, table, name); }
-
-static void set_field(lua_State *L, int table, const char *name, int value) {
-  lua_pushvalue(L, value);
-  lua_setfield(L, table, name);
-}
-
-static const char *string_field(lua_State *L, int table, const char *name) {
-  const char *text = field(L, table, name) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
-  lua_pop(L, 1); /* the table keeps it */
-  return text;
-}
-
-static lua_Integer integer_field(lua_State *L, int table, const char *name) {
-  lua_Integer n;
-  field(L, table, name);
-  n = lua_tointeger(L, -1);
-  lua_pop(L, 1);
-  return n;
-}
-
-static void set_integer(lua_State *L, int table, const char *name, lua_Integer n) {
-  lua_pushinteger(L, n);
-  lua_setfield(L, table, name);
-}
-
-/* ---- one attempt ---- */
-
-/* Binds to the plan's local address; 0, or the error, which is pushed. */
-static int bind_local(lua_State *L, cnet_socket *s, int plan, int family) {
-  const char *ip = string_field(L, plan, "localAddress");
-  int port = (int)integer_field(L, plan, "localPort"), status;
-  cnet_address bound;
-  if (!ip && port == 0) return 0;
-  if (!ip) ip = family == 4 ? "0.0.0.0" : "::";
-  status = cnet_handle_bind(s->handle, ip, port, 0, false);
-  /* EADDRINUSE may not show before connect, which would then bind to some other port */
-  if (status == 0 && port > 0) {
-    status = cnet_handle_sockname(s->handle, &bound);
-    if (status == 0 && bound.port != port) status = UV_EADDRINUSE;
-  }
-  if (status < 0) cnet_error_push_endpoint(L, status, "bind", ip, port, NULL);
-  return status;
-}
-
-/* Pushes the error of the attempt at index attempt. */
-static void push_connect_error(lua_State *L, int attempt, int status) {
-  int plan, port = (int)integer_field(L, attempt, "port");
-  const char *address = string_field(L, attempt, "address"), *ip;
-  lua_Integer local_port;
-  field(L, attempt, "plan");
-  plan = lua_gettop(L);
-  ip = string_field(L, plan, "localAddress");
-  local_port = integer_field(L, plan, "localPort");
-  if (ip && local_port) {
-    lua_pushfstring(L, "%s:%d", ip, (int)local_port);
-    cnet_error_push_endpoint(L, status, "connect", address, port, lua_tostring(L, -1));
-    lua_pushstring(L, ip);
-    lua_setfield(L, -2, "localAddress");
-    set_integer(L, lua_gettop(L), "localPort", local_port);
-  } else {
-    cnet_error_push_endpoint(L, status, "connect", address, port, NULL);
-  }
-  lua_replace(L, plan);
-  lua_settop(L, plan);
-}
-
-/* The error of a connect() that failed at once shows the local address, as far as there is one. */
-static void push_immediate_error(lua_State *L, cnet_socket *s, int attempt, int status) {
-  cnet_address local;
-  int top = lua_gettop(L);
-  if (cnet_handle_sockname(s->handle, &local) == 0 && local.family) {
-    lua_pushfstring(L, "%s:%d", local.ip, local.port);
-  } else {
-    lua_pushliteral(L, "undefined:undefined");
-  }
-  cnet_error_push_endpoint(L, status, "connect", string_field(L, attempt, "address"),
-                           (int)integer_field(L, attempt, "port"), lua_tostring(L, -1));
-  lua_replace(L, top + 1);
-  lua_settop(L, top + 1);
-}
-
-/* Emits an attempt's event with its address, port and family, and, if err is not 0, the error at index err. */
-static void emit_attempt(lua_State *L, int self, const char *event, int attempt, int err) {
-  field(L, attempt, "address");
-  field(L, attempt, "port");
-  field(L, attempt, "family");
-  if (err) lua_pushvalue(L, err);
-  cnet_emit(L, self, event, err ? 4 : 3);
-}
-
-/* Pushes a new attempt of the plan. */
-static int push_attempt(lua_State *L, int plan, const char *address, int family) {
-  lua_createtable(L, 0, 6);
-  set_field(L, lua_gettop(L), "plan", plan);
-  lua_pushstring(L, address);
-  lua_setfield(L, -2, "address");
-  if (family) {
-    set_integer(L, lua_gettop(L), "port", integer_field(L, plan, "port"));
-    set_integer(L, lua_gettop(L), "family", family);
-  }
-  return lua_gettop(L);
-}
-
-static void on_connect(lua_State *L, int self, int attempt, int status) {
-  cnet_socket *s = cnet_socket_at(L, self);
-  if (s->stream.state & CNET_DESTROYED) return;
-  s->connecting = false;
-  if (status == 0) {
-    cnet_socket_on_connected(L, s, self);
-    return;
-  }
-  push_connect_error(L, attempt, status);
-  emit_attempt(L, self, "connectionAttemptFailed", attempt, lua_gettop(L));
-  cnet_stream_destroy_top(L, &s->stream, self);
-}
-
-static int start_connect(lua_State *L, cnet_socket *s, int self, int attempt, cnet_request_done done) {
-  const char *address = string_field(L, attempt, "address");
-  int status;
-  cnet_pin(L, cnet_stream_runtime(&s->stream), s->handle, self);
-  lua_pushvalue(L, attempt);
-  if (integer_field(L, attempt, "family") != 0)
-    return cnet_handle_connect(L, s->handle, self, address, (int)integer_field(L, attempt, "port"), done);
-  lua_pushvalue(L, attempt);
-  field(L, attempt, "address");
-  status = (int)lua_rawlen(L, -1);
-  lua_pop(L, 2);
-  return cnet_handle_connect_path(L, s->handle, self, address, (size_t)status, done);
-}
-
-/* Connects to one address; family 0 means a path. */
-static void connect_one(lua_State *L, cnet_socket *s, int self, int plan, int attempt) {
-  int status, family = (int)integer_field(L, attempt, "family");
-  if (family && bind_local(L, s, plan, family) < 0) {
-    cnet_stream_destroy_top(L, &s->stream, self);
-    return;
-  }
-  emit_attempt(L, self, "connectionAttempt", attempt, 0);
-  if (!s->handle || !s->connecting) return; /* a listener destroyed it */
-  status = start_connect(L, s, self, attempt, on_connect);
-  if (status == 0) return;
-  push_immediate_error(L, s, attempt, status);
-  cnet_stream_destroy_top(L, &s->stream, self);
-}
-
-/* ---- several attempts ---- */
-
-typedef struct {
-  cnet_timer timer; /* first; its object's user value is the attempt */
-} attempt_timer;
-
-static void connect_next(lua_State *L, cnet_socket *s, int self, int plan, bool cancelled);
-
-static int attempt_timer_gc(lua_State *L) {
-  cnet_timer_stop(lua_touserdata(L, 1));
-  return 0;
-}
-
-static void stop_attempt_timer(lua_State *L, int plan) {
-  attempt_timer *timer = NULL;
-  if (field(L, plan, "timer") == LUA_TUSERDATA) timer = lua_touserdata(L, -1);
-  lua_pop(L, 1);
-  if (!timer) return;
-  cnet_timer_stop(&timer->timer);
-  if (timer->timer.rt) cnet_unpin(L, timer->timer.rt, timer);
-  lua_pushnil(L);
-  lua_setfield(L, plan, "timer");
-}
-
-/* Pops an error and adds it to the plan's. */
-static void add_error(lua_State *L, int plan) {
-  field(L, plan, "errors");
-  lua_insert(L, -2);
-  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
-  lua_pop(L, 1);
-}
-
-static void on_attempt_timeout(lua_State *L, cnet_timer *timer) {
-  cnet_runtime *rt = timer->rt;
-  int attempt, plan, self;
-  cnet_socket *s;
-  cnet_pin_push(L, rt, timer);
-  cnet_unpin(L, rt, timer);
-  lua_getiuservalue(L, -1, 1);
-  attempt = lua_gettop(L);
-  field(L, attempt, "plan");
-  plan = lua_gettop(L);
-  field(L, plan, "socket");
-  self = lua_gettop(L);
-  s = cnet_socket_at(L, self);
-  emit_attempt(L, self, "connectionAttemptTimeout", attempt, 0);
-  lua_pushboolean(L, 1);
-  lua_setfield(L, attempt, "over");
-  push_connect_error(L, attempt, UV_ETIMEDOUT);
-  add_error(L, plan);
-  if (!s->connecting) return;
-  connect_next(L, s, self, plan, false);
-}
-
-static void start_attempt_timer(lua_State *L, cnet_runtime *rt, int plan, int attempt) {
-  attempt_timer *timer = lua_newuserdatauv(L, sizeof *timer, 1);
-  int object = lua_gettop(L);
-  memset(timer, 0, sizeof *timer);
-  timer->timer.fire = on_attempt_timeout;
-  timer->timer.ref = true;
-  if (luaL_newmetatable(L, "cnet.attempt")) {
-    lua_pushcfunction(L, attempt_timer_gc);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_setmetatable(L, object);
-  lua_pushvalue(L, attempt);
-  lua_setiuservalue(L, object, 1);
-  cnet_pin(L, rt, timer, object);
-  set_field(L, plan, "timer", object);
-  lua_pop(L, 1);
-  cnet_timer_start(L, rt, &timer->timer, (lua_Number)integer_field(L, plan, "timeout"));
-}
-
-static void on_attempt(lua_State *L, int self, int attempt, int status) {
-  cnet_socket *s = cnet_socket_at(L, self);
-  int plan;
-  field(L, attempt, "over");
-  field(L, attempt, "plan");
-  plan = lua_gettop(L);
-  if (lua_toboolean(L, -2)) return; /* it has timed out, and its handle is closed */
-  stop_attempt_timer(L, plan);
-  if (status == 0 && integer_field(L, attempt, "index") == integer_field(L, plan, "current")) {
-    on_connect(L, self, attempt, status);
-  } else if (status < 0) {
-    push_connect_error(L, attempt, status);
-    lua_pushvalue(L, -1);
-    add_error(L, plan);
-    emit_attempt(L, self, "connectionAttemptFailed", attempt, lua_gettop(L));
-    if (s->connecting) connect_next(L, s, self, plan, status == UV_ECANCELED);
-  }
-}
-
-/* All addresses are tried: the socket fails with what each of them said. */
-static void give_up(lua_State *L, cnet_socket *s, int self, int plan) {
-  lua_Integer i, n;
-  int errors;
-  field(L, plan, "errors");
-  errors = lua_gettop(L);
-  n = (lua_Integer)lua_rawlen(L, errors);
-  if (n == 0) {
-    cnet_error_push(L, "Error", "ERR_SOCKET_CONNECTION_TIMEOUT", "Socket connection timeout");
-  } else {
-    luaL_checkstack(L, (int)n + 8, NULL);
-    for (i = 1; i <= n; i++) lua_rawgeti(L, errors, i);
-    cnet_error_push_aggregate(L, (int)n);
-  }
-  cnet_stream_destroy_top(L, &s->stream, self);
-}
-
-/* Closes the handle of the last attempt and gives the socket a fresh one. */
-static int renew_handle(lua_State *L, cnet_socket *s, int self) {
-  int status;
-  cnet_handle *h = cnet_handle_new(cnet_stream_runtime(&s->stream), CNET_HANDLE_TCP, &status);
-  if (!h) return status;
-  if (s->handle) cnet_handle_close(L, s->handle, NULL, 0);
-  cnet_socket_set_handle(L, s, self, h);
-  return 0;
-}
-
-/* Starts the attempt at index attempt; an error at once is pushed. */
-static int try_address(lua_State *L, cnet_socket *s, int self, int plan, int attempt) {
-  int status = bind_local(L, s, plan, (int)integer_field(L, attempt, "family"));
-  if (status < 0) return status;
-  emit_attempt(L, self, "connectionAttempt", attempt, 0);
-  if (!s->handle || !s->connecting) return 0;
-  cnet_class_slot(L, self, CNET_SLOT_ATTEMPTED);
-  lua_pushfstring(L, "%s:%d", string_field(L, attempt, "address"), (int)integer_field(L, attempt, "port"));
-  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
-  lua_pop(L, 1);
-  status = start_connect(L, s, self, attempt, on_attempt);
-  if (status < 0) {
-    push_immediate_error(L, s, attempt, status);
-    lua_pushvalue(L, -1);
-    emit_attempt(L, self, "connectionAttemptFailed", attempt, lua_gettop(L));
-    lua_pop(L, 1);
-  }
-  return status;
-}
-
-static void connect_next(lua_State *L, cnet_socket *s, int self, int plan, bool cancelled) {
-  int top = lua_gettop(L), status = -1;
-  lua_Integer current, n;
-  luaL_checkstack(L, 30, NULL);
-  stop_attempt_timer(L, plan);
-  field(L, plan, "addresses");
-  n = (lua_Integer)lua_rawlen(L, -1);
-  while (status < 0 && s->connecting && !s->aborted) {
-    current = integer_field(L, plan, "current") + 1;
-    if (cancelled || current > n) {
-      give_up(L, s, self, plan);
-      break;
-    }
-    set_integer(L, plan, "current", current);
-    if (current > 1 && renew_handle(L, s, self) < 0) break;
-    lua_rawgeti(L, top + 1, current);
-    push_attempt(L, plan, string_field(L, top + 2, "address"), (int)integer_field(L, top + 2, "family"));
-    set_integer(L, top + 3, "index", current);
-    status = try_address(L, s, self, plan, top + 3);
-    if (status < 0) {
-      add_error(L, plan);
-    } else if (current < n && s->connecting) {
-      start_attempt_timer(L, cnet_stream_runtime(&s->stream), plan, top + 3);
-    }
-    lua_settop(L, top + 1);
-  }
-  lua_settop(L, top);
-}
+/* The tables that stand for a connect() and its attempts are described in attempt.h. */
 
 /* ---- lookup ---- */
 
@@ -354,8 +37,8 @@ static bool check_address(lua_State *L, int plan, int ip, int family) {
     cnet_error_push(L, "TypeError", "ERR_INVALID_IP_ADDRESS", "Invalid IP address: %s", luaL_tolstring(L, ip, NULL));
   } else if (n != 4 && n != 6) {
     cnet_error_push(L, "RangeError", "ERR_INVALID_ADDRESS_FAMILY", "Invalid address family: %s %s:%d",
-                    luaL_tolstring(L, family, NULL), string_field(L, plan, "host"),
-                    (int)integer_field(L, plan, "port"));
+                    luaL_tolstring(L, family, NULL), cnet_get_string(L, plan, "host"),
+                    (int)cnet_get_integer(L, plan, "port"));
   } else {
     return true;
   }
@@ -372,7 +55,7 @@ static void emit_lookup(lua_State *L, int self, int plan, int err, int ip, int f
       lua_pushnil(L);
     }
   }
-  field(L, plan, "host");
+  lua_getfield(L, plan, "host");
   cnet_emit(L, self, "lookup", 4);
 }
 
@@ -383,9 +66,9 @@ static int on_lookup_one(lua_State *L) {
   lua_settop(L, 3);
   if (lua_istable(L, 2)) { /* our own lookup gives a list */
     lua_rawgeti(L, 2, 1);
-    field(L, 4, "family");
+    lua_getfield(L, 4, "family");
     lua_replace(L, 3);
-    field(L, 4, "address");
+    lua_getfield(L, 4, "address");
     lua_replace(L, 2);
     lua_settop(L, 3);
   }
@@ -400,7 +83,7 @@ static int on_lookup_one(lua_State *L) {
     fail_in_tick(L, s, self);
   } else {
     cnet_socket_touch(s);
-    connect_one(L, s, self, plan, push_attempt(L, plan, lua_tostring(L, 2), (int)lua_tointeger(L, 3)));
+    cnet_attempt_one(L, s, self, plan, cnet_attempt_push(L, plan, lua_tostring(L, 2), (int)lua_tointeger(L, 3)));
   }
   return 0;
 }
@@ -462,8 +145,8 @@ static bool push_candidates(lua_State *L, cnet_socket *s, int self, int plan, in
   for (i = 1; i <= n; i++) {
     int entry = lists + 1;
     if (lua_rawgeti(L, list, i) == LUA_TTABLE) {
-      field(L, entry, "address");
-      field(L, entry, "family");
+      lua_getfield(L, entry, "address");
+      lua_getfield(L, entry, "family");
       emit_lookup(L, self, plan, 0, entry + 1, entry + 2);
       if (!s->connecting) return false;
       if (check_address(L, plan, entry + 1, entry + 2)) {
@@ -503,8 +186,8 @@ static int on_lookup_all(lua_State *L) {
   if (!push_candidates(L, s, self, plan, 2, &n)) return 0;
   if (n == 0) { /* fails on the first one */
     if (lua_rawgeti(L, 2, 1) != LUA_TTABLE) lua_newtable(L);
-    field(L, lua_gettop(L), "address");
-    field(L, lua_gettop(L) - 1, "family");
+    lua_getfield(L, lua_gettop(L), "address");
+    lua_getfield(L, lua_gettop(L) - 1, "family");
     check_address(L, plan, lua_gettop(L) - 1, lua_gettop(L));
     fail_in_tick(L, s, self);
     return 0;
@@ -512,17 +195,12 @@ static int on_lookup_all(lua_State *L) {
   cnet_socket_touch(s);
   if (n == 1) {
     lua_rawgeti(L, candidates, 1);
-    connect_one(L, s, self, plan,
-                push_attempt(L, plan, string_field(L, 6, "address"), (int)integer_field(L, 6, "family")));
+    cnet_attempt_one(
+        L, s, self, plan,
+        cnet_attempt_push(L, plan, cnet_get_string(L, 6, "address"), (int)cnet_get_integer(L, 6, "family")));
     return 0;
   }
-  set_field(L, plan, "addresses", candidates);
-  set_integer(L, plan, "current", 0);
-  lua_newtable(L);
-  lua_setfield(L, plan, "errors");
-  lua_newtable(L);
-  cnet_class_set_slot(L, self, CNET_SLOT_ATTEMPTED);
-  connect_next(L, s, self, plan, false);
+  cnet_attempt_all(L, s, self, plan, candidates);
   return 0;
 }
 
@@ -530,7 +208,7 @@ static int tick_connect_ip(lua_State *L) { /* (socket, plan, family) */
   cnet_socket *s = cnet_socket_at(L, 1);
   int family = (int)lua_tointeger(L, 3);
   lua_settop(L, 2);
-  if (s->connecting) connect_one(L, s, 1, 2, push_attempt(L, 2, string_field(L, 2, "host"), family));
+  if (s->connecting) cnet_attempt_one(L, s, 1, 2, cnet_attempt_push(L, 2, cnet_get_string(L, 2, "host"), family));
   return 0;
 }
 
@@ -539,7 +217,7 @@ static int tick_connect_ip(lua_State *L) { /* (socket, plan, family) */
 /* Leaves options.family on the stack, 'IPv4' and 'IPv6' as 4 and 6, and returns it if it is one of the two. */
 static int push_family(lua_State *L, int options) {
   lua_Number n;
-  if (field(L, options, "family") == LUA_TSTRING) {
+  if (lua_getfield(L, options, "family") == LUA_TSTRING) {
     const char *name = lua_tostring(L, -1);
     int family = strcmp(name, "IPv4") == 0 ? 4 : strcmp(name, "IPv6") == 0 ? 6 : 0;
     if (family) {
@@ -560,7 +238,7 @@ static void check_family(lua_State *L, int index) {
 
 static int check_hints(lua_State *L, int options, int family) {
   int hints = 0;
-  if (field(L, options, "hints") != LUA_TNIL) {
+  if (lua_getfield(L, options, "hints") != LUA_TNIL) {
     if (lua_type(L, -1) != LUA_TNUMBER) cnet_error_arg_type(L, "argument", "options.hints", "of type number", -1);
     hints = cnet_trunc32(lua_tonumber(L, -1));
     if (hints & ~(AI_ADDRCONFIG | AI_ALL | AI_V4MAPPED)) cnet_error_arg_value(L, "argument", "hints", -1, "is invalid");
@@ -579,7 +257,7 @@ static int check_attempt_timeout(lua_State *L, int index, const char *name) {
 
 static bool check_auto_select(lua_State *L, cnet_runtime *rt, int options) {
   bool on = rt->default_auto_select_family;
-  int type = field(L, options, "autoSelectFamily");
+  int type = lua_getfield(L, options, "autoSelectFamily");
   if (type != LUA_TNIL) {
     if (type != LUA_TBOOLEAN) cnet_error_arg_type(L, "property", "options.autoSelectFamily", "of type boolean", -1);
     on = lua_toboolean(L, -1);
@@ -593,8 +271,8 @@ static int push_plan(lua_State *L, cnet_runtime *rt, int self, int options) {
   int plan;
   lua_createtable(L, 0, 8);
   plan = lua_gettop(L);
-  set_field(L, plan, "socket", self);
-  if (field(L, options, "localAddress") != LUA_TNIL && cnet_truthy(L, -1)) {
+  cnet_set_value(L, plan, "socket", self);
+  if (lua_getfield(L, options, "localAddress") != LUA_TNIL && cnet_truthy(L, -1)) {
     size_t length;
     const char *ip = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
     if (!ip || !cnet_is_ip(ip, length)) {
@@ -604,20 +282,20 @@ static int push_plan(lua_State *L, cnet_runtime *rt, int self, int options) {
     lua_setfield(L, plan, "localAddress");
   }
   lua_settop(L, plan);
-  if (field(L, options, "localPort") != LUA_TNIL && cnet_truthy(L, -1)) {
+  if (lua_getfield(L, options, "localPort") != LUA_TNIL && cnet_truthy(L, -1)) {
     if (lua_type(L, -1) != LUA_TNUMBER) cnet_error_arg_type(L, "argument", "options.localPort", "of type number", -1);
-    set_integer(L, plan, "localPort", cnet_trunc32(lua_tonumber(L, -1)));
+    cnet_set_integer(L, plan, "localPort", cnet_trunc32(lua_tonumber(L, -1)));
   }
   lua_settop(L, plan);
-  if (field(L, options, "port") != LUA_TNIL) {
+  if (lua_getfield(L, options, "port") != LUA_TNIL) {
     if (lua_type(L, -1) != LUA_TNUMBER && lua_type(L, -1) != LUA_TSTRING)
       cnet_error_arg_type(L, "property", "options.port", "one of type number or string", -1);
-    set_integer(L, plan, "port", cnet_check_port(L, -1, "Port", true));
+    cnet_set_integer(L, plan, "port", cnet_check_port(L, -1, "Port", true));
   }
   lua_settop(L, plan);
-  set_integer(L, plan, "timeout", rt->default_attempt_timeout);
-  if (field(L, options, "autoSelectFamilyAttemptTimeout") != LUA_TNIL)
-    set_integer(L, plan, "timeout", check_attempt_timeout(L, -1, "options.autoSelectFamilyAttemptTimeout"));
+  cnet_set_integer(L, plan, "timeout", rt->default_attempt_timeout);
+  if (lua_getfield(L, options, "autoSelectFamilyAttemptTimeout") != LUA_TNIL)
+    cnet_set_integer(L, plan, "timeout", check_attempt_timeout(L, -1, "options.autoSelectFamilyAttemptTimeout"));
   lua_settop(L, plan);
   return plan;
 }
@@ -628,8 +306,8 @@ static void custom_lookup(lua_State *L, int lookup, int host, int family, int hi
   lua_pushvalue(L, lookup);
   lua_pushvalue(L, host);
   lua_createtable(L, 0, 3);
-  set_field(L, callback + 3, "family", family);
-  set_integer(L, callback + 3, "hints", hints);
+  cnet_set_value(L, callback + 3, "family", family);
+  cnet_set_integer(L, callback + 3, "hints", hints);
   if (all) {
     lua_pushboolean(L, 1);
     lua_setfield(L, callback + 3, "all");
@@ -645,12 +323,12 @@ static void lookup_and_connect(lua_State *L, cnet_socket *s, int self, int optio
   size_t length = 0;
   const char *name;
   bool all = check_auto_select(L, rt, options);
-  if (field(L, options, "host") == LUA_TNIL || !cnet_truthy(L, -1)) {
+  if (lua_getfield(L, options, "host") == LUA_TNIL || !cnet_truthy(L, -1)) {
     lua_pop(L, 1);
     lua_pushliteral(L, "localhost");
   }
   name = lua_type(L, host) == LUA_TSTRING ? lua_tolstring(L, host, &length) : NULL;
-  set_field(L, plan, "host", host);
+  cnet_set_value(L, plan, "host", host);
   family = name ? cnet_is_ip(name, length) : 0;
   if (family) {
     lua_pushcfunction(L, tick_connect_ip);
@@ -660,10 +338,10 @@ static void lookup_and_connect(lua_State *L, cnet_socket *s, int self, int optio
     cnet_tick(L, rt, 3);
     return;
   }
-  if (field(L, options, "lookup") != LUA_TNIL) cnet_check_function(L, lookup, "options.lookup");
+  if (lua_getfield(L, options, "lookup") != LUA_TNIL) cnet_check_function(L, lookup, "options.lookup");
   family = push_family(L, options);
   hints = check_hints(L, options, family);
-  all = all && family == 0 && !string_field(L, plan, "localAddress");
+  all = all && family == 0 && !cnet_get_string(L, plan, "localAddress");
   lua_pushvalue(L, self);
   lua_pushvalue(L, plan);
   cnet_emitter_push_listener(L, all ? on_lookup_all : on_lookup_one, 2);
@@ -693,9 +371,9 @@ static void normalize(lua_State *L, int first) {
     lua_createtable(L, 0, 2);
     if (last >= first && !lua_isnil(L, first)) {
       bool path = cnet_is_pipe_name(L, first);
-      set_field(L, lua_gettop(L), path ? "path" : "port", first);
+      cnet_set_value(L, lua_gettop(L), path ? "path" : "port", first);
       if (!path && last > first && lua_type(L, first + 1) == LUA_TSTRING)
-        set_field(L, lua_gettop(L), "host", first + 1);
+        cnet_set_value(L, lua_gettop(L), "host", first + 1);
     }
   }
   lua_insert(L, -2);
@@ -732,8 +410,8 @@ static void connect_socket(lua_State *L, int self) {
     lua_pushvalue(L, callback);
     cnet_emitter_once(L, cnet_stream_runtime(&s->stream), self, "connect");
   }
-  field(L, options, "port");
-  field(L, options, "path");
+  lua_getfield(L, options, "port");
+  lua_getfield(L, options, "path");
   path = lua_gettop(L);
   if (lua_isnil(L, path) && lua_isnil(L, path - 1)) {
     cnet_error_push(L, "TypeError", "ERR_MISSING_ARGS",
@@ -752,11 +430,11 @@ static void connect_socket(lua_State *L, int self) {
     cnet_error_arg_type(L, "property", "options.path", "of type string", path);
   } else {
     lua_createtable(L, 0, 1);
-    set_field(L, path + 1, "socket", self);
+    cnet_set_value(L, path + 1, "socket", self);
     lua_createtable(L, 0, 2);
-    set_field(L, path + 2, "plan", path + 1);
-    set_field(L, path + 2, "address", path);
-    connect_one(L, s, self, path + 1, path + 2);
+    cnet_set_value(L, path + 2, "plan", path + 1);
+    cnet_set_value(L, path + 2, "address", path);
+    cnet_attempt_one(L, s, self, path + 1, path + 2);
   }
   lua_settop(L, callback);
 }
@@ -776,7 +454,7 @@ static int net_connect(lua_State *L) {
   lua_pushvalue(L, 1);
   lua_call(L, 1, 1);
   lua_insert(L, 1); /* socket, options, callback */
-  if (field(L, 2, "timeout") != LUA_TNIL && cnet_truthy(L, -1)) {
+  if (lua_getfield(L, 2, "timeout") != LUA_TNIL && cnet_truthy(L, -1)) {
     lua_getfield(L, 1, "setTimeout");
     lua_pushvalue(L, 1);
     lua_pushvalue(L, 4);

@@ -277,17 +277,20 @@ static lua_Integer find_listener(lua_State *L, int list, int fn) {
   return 0;
 }
 
-/* Takes entry i out of the array at index list, and the event with its last one. */
+/* Takes entry i out of the array at index list; what is left of two stands alone again, as in Node, where a list that
+ * outgrows the limit anew is then warned of anew. */
 static void take_out(lua_State *L, int self, int name, int list, lua_Integer i) {
   lua_Integer n = (lua_Integer)lua_rawlen(L, list);
-  if (n == 1) {
-    drop_event(L, self, name);
-    return;
-  }
   for (; i <= n; i++) {
     lua_rawgeti(L, list, i + 1);
     lua_rawseti(L, list, i);
   }
+  if (n > 2) return;
+  push_listeners_table(L, self);
+  lua_pushvalue(L, name);
+  lua_rawgeti(L, list, 1);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
 }
 
 /* Removes the function at index fn; tells whether it was there. */

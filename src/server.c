@@ -8,7 +8,7 @@
 #include "abort.h"
 #include "args.h"
 #include "error.h"
-#include "listen_options.h"
+#include "listener.h"
 #include "lookup.h"
 
 enum { SLOT_PATH = 1, SLOT_MAX_CONNECTIONS };
@@ -164,92 +164,20 @@ static int tick_listening(lua_State *L) {
   return 0;
 }
 
-/* Where an attempt to listen led to, for its error message. */
-typedef struct {
-  const char *address;
-  int port;
-} attempt;
-
-/* A new handle for the server; the caller binds it. */
-static cnet_handle *new_handle(cnet_server *s, cnet_handle_kind kind, int *status) {
-  cnet_handle *h = cnet_handle_new(runtime_of(s), kind, status);
-  if (h) s->handle = h;
-  return h;
-}
-
-static void drop_handle(lua_State *L, cnet_server *s) {
-  if (s->handle) cnet_handle_close(L, s->handle, NULL, 0);
-  s->handle = NULL;
-}
-
-static int bind_ip(lua_State *L, cnet_server *s, const char *ip, const cnet_listen_options *o) {
-  int status;
-  cnet_handle *h = new_handle(s, CNET_HANDLE_TCP, &status);
-  if (!h) return status;
-  status = cnet_handle_bind(h, ip, o->port, o->ipv6_only && strchr(ip, ':') ? UV_TCP_IPV6ONLY : 0, o->reuse_port);
-  if (status < 0) drop_handle(L, s);
-  return status;
-}
-
-/* ip NULL: every address, IPv6's with IPv4's mapped into it, or IPv4's alone where there is no IPv6 */
-static int bind_port(lua_State *L, cnet_server *s, const char *ip, const cnet_listen_options *o, attempt *at) {
-  int status;
-  at->port = o->port;
-  at->address = ip ? ip : "::";
-  status = bind_ip(L, s, at->address, o);
-  if (status == 0 || ip || o->ipv6_only) return status;
-  at->address = "0.0.0.0";
-  return bind_ip(L, s, at->address, o);
-}
-
-static int bind_path(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o, attempt *at) {
-  int status;
-  cnet_handle *h = new_handle(s, CNET_HANDLE_PIPE, &status);
-  at->address = o->path;
-  at->port = -1;
-  lua_pushlstring(L, o->path, o->path_length);
-  cnet_class_set_slot(L, self, SLOT_PATH);
-  if (!h) return status;
-  status = cnet_handle_bind_path(h, o->path, o->path_length);
-  if (status < 0) drop_handle(L, s);
-  return status;
-}
-
-static int open_fd(lua_State *L, cnet_server *s, int fd) {
-  cnet_handle_kind kind;
-  int status = cnet_handle_guess(fd, &kind);
-  cnet_handle *h;
-  if (status < 0 || kind == CNET_HANDLE_TTY) return UV_EINVAL;
-  h = new_handle(s, kind, &status);
-  if (!h) return status;
-  status = cnet_handle_open(h, fd);
-  if (status < 0) drop_handle(L, s);
-  return status;
-}
-
-/* Another server's or a socket's handle, which both hold from then on. A Unix one Node opens anew by its descriptor,
- * and finds that it is open. */
-static int share_handle(lua_State *L, cnet_server *s, const cnet_listen_options *o, attempt *at) {
-  cnet_handle *h = handle_at(L, o->handle);
-  if (h->kind != CNET_HANDLE_TCP) return UV_EEXIST;
-  at->port = -1;
-  cnet_handle_share(h);
-  s->handle = h;
-  return 0;
-}
-
-/* Gives the server the handle it was asked for, bound; the strings of `ip` and `at` live as long as the options'. */
+/* Gives the server the handle it was asked for. */
 static int open_handle(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o, const char *ip,
-                       attempt *at) {
-  memset(at, 0, sizeof *at);
-  if (o->kind == CNET_LISTEN_HANDLE) return share_handle(L, s, o, at);
-  if (o->kind == CNET_LISTEN_FD) return open_fd(L, s, o->fd);
-  if (o->kind == CNET_LISTEN_PATH) return bind_path(L, s, self, o, at);
-  return bind_port(L, s, ip, o, at);
+                       cnet_listener_place *at) {
+  int status;
+  if (o->kind == CNET_LISTEN_PATH) {
+    lua_pushlstring(L, o->path, o->path_length);
+    cnet_class_set_slot(L, self, SLOT_PATH);
+  }
+  s->handle = cnet_listener_open(runtime_of(s), o, ip, o->handle ? handle_at(L, o->handle) : NULL, at, &status);
+  return status;
 }
 
 /* The outcome of listening: 'listening' or 'error', in a tick. */
-static void settle(lua_State *L, cnet_server *s, int self, int status, const attempt *at) {
+static void settle(lua_State *L, cnet_server *s, int self, int status, const cnet_listener_place *at) {
   cnet_runtime *rt = runtime_of(s);
   if (status == 0) {
     cnet_handle_own(L, s->handle, self, &handle_owner);
@@ -263,22 +191,18 @@ static void settle(lua_State *L, cnet_server *s, int self, int status, const att
   cnet_tick(L, rt, 2);
 }
 
-/* A socket whose handle cannot listen keeps it: it is another connection. */
-static void forget_failed(lua_State *L, cnet_server *s, const cnet_listen_options *o) {
-  if (!s->handle) return;
-  if (o->kind == CNET_LISTEN_HANDLE) {
-    cnet_handle_abandon(s->handle);
-    s->handle = NULL;
-  } else {
-    drop_handle(L, s);
-  }
+/* The handle cannot listen. One that is shared stays with the other holder: its connection is none of ours. */
+static void drop_handle(cnet_server *s) {
+  if (s->handle) cnet_handle_abandon(s->handle);
+  s->handle = NULL;
 }
 
 static void set_modes(lua_State *L, cnet_server *s, const cnet_listen_options *o) {
   int mode = (o->readable_all ? UV_READABLE : 0) | (o->writable_all ? UV_WRITABLE : 0);
   int status = mode && s->handle ? uv_pipe_chmod(&s->handle->uv.pipe, mode) : 0;
   if (status == 0) return;
-  drop_handle(L, s);
+  cnet_handle_close(L, s->handle, NULL, 0);
+  s->handle = NULL;
   cnet_error_push_system(L, status, "uv_pipe_chmod");
   cnet_error_throw(L);
 }
@@ -289,7 +213,7 @@ static void set_modes(lua_State *L, cnet_server *s, const cnet_listen_options *o
 static int listener_lookup(lua_State *L) {
   cnet_server *s = lua_touserdata(L, lua_upvalueindex(2));
   cnet_listen_options o = {.kind = CNET_LISTEN_PORT};
-  attempt at;
+  cnet_listener_place at;
   int status, flags = (int)lua_tointeger(L, lua_upvalueindex(6));
   lua_settop(L, 2);
   lua_pushvalue(L, lua_upvalueindex(2));
@@ -307,7 +231,7 @@ static int listener_lookup(lua_State *L) {
   lua_getfield(L, -1, "address");
   status = open_handle(L, s, 3, &o, lua_tostring(L, -1), &at);
   if (status == 0) status = cnet_handle_listen(s->handle, o.backlog ? o.backlog : CNET_DEFAULT_BACKLOG);
-  if (status < 0) forget_failed(L, s, &o);
+  if (status < 0) drop_handle(s);
   settle(L, s, 3, status, &at);
   return 0;
 }
@@ -384,7 +308,7 @@ static void use_signal(lua_State *L, cnet_server *s, int self, int options) {
 static int method_listen(lua_State *L) {
   cnet_server *s = self_server(L);
   cnet_listen_options o;
-  attempt at;
+  cnet_listener_place at;
   int status, callback = cnet_listen_callback(L);
   if (s->handle) {
     cnet_error_push(L, "Error", "ERR_SERVER_ALREADY_LISTEN",
@@ -403,7 +327,7 @@ static int method_listen(lua_State *L) {
   } else {
     status = open_handle(L, s, 1, &o, NULL, &at);
     if (status == 0) status = cnet_handle_listen(s->handle, o.backlog ? o.backlog : CNET_DEFAULT_BACKLOG);
-    if (status < 0) forget_failed(L, s, &o);
+    if (status < 0) drop_handle(s);
     settle(L, s, 1, status, &at);
     set_modes(L, s, &o);
   }
@@ -556,37 +480,15 @@ static int get_high_water_mark(lua_State *L) {
 
 /* ---- the class ---- */
 
-static bool option_true(lua_State *L, int options, const char *name) {
-  bool is;
-  lua_getfield(L, options, name);
-  is = cnet_truthy(L, -1);
-  lua_pop(L, 1);
-  return is;
-}
-
-/* Leaves a number on the stack and tells so, or pops an absent one. */
-static bool option_number(lua_State *L, int options, const char *name, const char *label) {
-  if (lua_getfield(L, options, name) == LUA_TNIL) {
-    lua_pop(L, 1);
-    return false;
-  }
-  if (lua_type(L, -1) != LUA_TNUMBER) cnet_error_arg_type(L, "property", label, "of type number", -1);
-  return true;
-}
-
 static void read_options(lua_State *L, int options, cnet_socket_options *out) {
   out->high_water_mark = CNET_DEFAULT_HIGH_WATER_MARK;
   if (!options) return;
-  out->allow_half_open = option_true(L, options, "allowHalfOpen");
-  out->pause_on_create = option_true(L, options, "pauseOnConnect");
-  out->no_delay = option_true(L, options, "noDelay");
-  out->keep_alive = option_true(L, options, "keepAlive");
-  if (option_number(L, options, "keepAliveInitialDelay", "options.keepAliveInitialDelay")) {
-    out->keep_alive_delay = cnet_trunc32(lua_tonumber(L, -1) / 1000);
-    if (out->keep_alive_delay < 0) out->keep_alive_delay = 0;
-    lua_pop(L, 1);
-  }
-  if (option_number(L, options, "highWaterMark", "options.highWaterMark")) {
+  out->allow_half_open = cnet_option_true(L, options, "allowHalfOpen");
+  out->pause_on_create = cnet_option_true(L, options, "pauseOnConnect");
+  out->no_delay = cnet_option_true(L, options, "noDelay");
+  out->keep_alive = cnet_option_true(L, options, "keepAlive");
+  out->keep_alive_delay = cnet_option_seconds(L, options, "keepAliveInitialDelay");
+  if (cnet_option_number(L, options, "highWaterMark")) {
     lua_Number n = lua_tonumber(L, -1);
     if (n >= 0) out->high_water_mark = n < 9e15 ? (size_t)n : SIZE_MAX;
     lua_pop(L, 1);

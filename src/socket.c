@@ -7,6 +7,7 @@
 #include "error.h"
 #include "readable.h"
 #include "socket_options.h"
+#include "socket_state.h"
 #include "writable.h"
 
 static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }
@@ -350,19 +351,11 @@ cnet_socket *cnet_socket_wrap(lua_State *L, cnet_runtime *rt, cnet_handle *h) {
   return s;
 }
 
-static bool option_true(lua_State *L, int options, const char *name) {
-  bool is;
-  lua_getfield(L, options, name);
-  is = cnet_truthy(L, -1);
-  lua_pop(L, 1);
-  return is;
-}
-
 static void check_object_mode(lua_State *L, int options) {
   static const char *const names[] = {"objectMode", "readableObjectMode", "writableObjectMode", NULL};
   int i;
   for (i = 0; names[i]; i++) {
-    if (!option_true(L, options, names[i])) continue;
+    if (!cnet_option_true(L, options, names[i])) continue;
     cnet_error_push(L, "TypeError", "ERR_INVALID_ARG_VALUE",
                     "The property 'options.%s' is not supported. Received true", names[i]);
     cnet_error_throw(L);
@@ -391,17 +384,6 @@ static size_t option_high_water_mark(lua_State *L, int options, const char *name
   }
   lua_pop(L, 1);
   return mark;
-}
-
-static int option_seconds(lua_State *L, int options, const char *name, const char *label) {
-  int seconds = 0;
-  if (lua_getfield(L, options, name) != LUA_TNIL) {
-    if (lua_type(L, -1) != LUA_TNUMBER) cnet_error_arg_type(L, "property", label, "of type number", -1);
-    seconds = cnet_trunc32(lua_tonumber(L, -1) / 1000);
-    if (seconds < 0) seconds = 0;
-  }
-  lua_pop(L, 1);
-  return seconds;
 }
 
 static const char *fd_type_name(int fd) {
@@ -467,12 +449,12 @@ static void use_signal(lua_State *L, cnet_socket *s, int self, int options) {
 }
 
 static void read_options(lua_State *L, cnet_socket *s, int self, int options) {
-  s->stream.allow_half_open = option_true(L, options, "allowHalfOpen");
-  s->no_delay = option_true(L, options, "noDelay");
-  s->keep_alive = option_true(L, options, "keepAlive");
+  s->stream.allow_half_open = cnet_option_true(L, options, "allowHalfOpen");
+  s->no_delay = cnet_option_true(L, options, "noDelay");
+  s->keep_alive = cnet_option_true(L, options, "keepAlive");
   s->stream.r_high_water_mark = option_high_water_mark(L, options, "readableHighWaterMark");
   s->stream.w_high_water_mark = option_high_water_mark(L, options, "writableHighWaterMark");
-  s->keep_alive_delay = option_seconds(L, options, "keepAliveInitialDelay", "options.keepAliveInitialDelay");
+  s->keep_alive_delay = cnet_option_seconds(L, options, "keepAliveInitialDelay");
   if (lua_getfield(L, options, "readable") == LUA_TBOOLEAN && !lua_toboolean(L, -1))
     s->stream.state |= CNET_R_OFF | CNET_R_ENDED | CNET_R_END_EMITTED;
   if (lua_getfield(L, options, "writable") == LUA_TBOOLEAN && !lua_toboolean(L, -1))
@@ -481,9 +463,9 @@ static void read_options(lua_State *L, cnet_socket *s, int self, int options) {
   open_fd(L, s, self, options);
   use_signal(L, s, self, options);
   if (s->handle && !(s->stream.state & CNET_R_OFF)) {
-    if (option_true(L, options, "pauseOnCreate")) {
+    if (cnet_option_true(L, options, "pauseOnCreate")) {
       s->stream.state |= CNET_R_HAS_FLOWING;
-    } else if (!option_true(L, options, "manualStart")) {
+    } else if (!cnet_option_true(L, options, "manualStart")) {
       cnet_readable_read(L, &s->stream, self, 0);
       lua_pop(L, 1);
     }
@@ -669,99 +651,6 @@ static int socket_tostring(lua_State *L) {
   return 1;
 }
 
-/* ---- properties ---- */
-
-#define BOOLEAN_PROPERTY(name, expression)    \
-  static int name(lua_State *L) {             \
-    cnet_socket *s = self_socket(L);          \
-    lua_pushboolean(L, (expression) ? 1 : 0); \
-    return 1;                                 \
-  }
-#define INTEGER_PROPERTY(name, expression)         \
-  static int name(lua_State *L) {                  \
-    cnet_socket *s = self_socket(L);               \
-    lua_pushinteger(L, (lua_Integer)(expression)); \
-    return 1;                                      \
-  }
-
-BOOLEAN_PROPERTY(get_connecting, s->connecting)
-BOOLEAN_PROPERTY(get_pending, !s->handle || s->connecting)
-BOOLEAN_PROPERTY(get_destroyed, s->stream.state &CNET_DESTROYED)
-BOOLEAN_PROPERTY(get_closed, s->stream.state &CNET_CLOSED)
-BOOLEAN_PROPERTY(get_readable, cnet_readable_is_readable(&s->stream))
-BOOLEAN_PROPERTY(get_writable, cnet_writable_is_writable(&s->stream))
-BOOLEAN_PROPERTY(get_readable_ended, s->stream.state &CNET_R_END_EMITTED)
-BOOLEAN_PROPERTY(get_readable_aborted, !(s->stream.state & CNET_R_OFF) &&
-                                           (s->stream.state & (CNET_DESTROYED | CNET_ERRORED)) &&
-                                           !(s->stream.state & CNET_R_END_EMITTED))
-BOOLEAN_PROPERTY(get_writable_ended, s->stream.wstate &CNET_W_ENDING)
-BOOLEAN_PROPERTY(get_writable_finished, s->stream.wstate &CNET_W_FINISHED)
-BOOLEAN_PROPERTY(get_writable_need_drain,
-                 (s->stream.wstate & (CNET_W_ENDING | CNET_W_NEED_DRAIN)) == CNET_W_NEED_DRAIN &&
-                     !(s->stream.state & CNET_DESTROYED))
-BOOLEAN_PROPERTY(get_allow_half_open, s->stream.allow_half_open)
-INTEGER_PROPERTY(get_readable_length, s->stream.r_length)
-INTEGER_PROPERTY(get_readable_high_water_mark, s->stream.r_high_water_mark)
-INTEGER_PROPERTY(get_writable_length, s->stream.w_length)
-INTEGER_PROPERTY(get_writable_high_water_mark, s->stream.w_high_water_mark)
-INTEGER_PROPERTY(get_writable_corked, s->stream.corked)
-
-static int set_allow_half_open(lua_State *L) {
-  self_socket(L)->stream.allow_half_open = cnet_truthy(L, 3);
-  return 0;
-}
-
-static int get_readable_flowing(lua_State *L) {
-  cnet_socket *s = self_socket(L);
-  if (!(s->stream.state & CNET_R_HAS_FLOWING)) return 0;
-  lua_pushboolean(L, (s->stream.state & CNET_R_FLOWING) != 0);
-  return 1;
-}
-
-static int get_readable_encoding(lua_State *L) {
-  cnet_socket *s = self_socket(L);
-  if (!(s->stream.state & CNET_R_DECODER)) return 0;
-  lua_pushstring(L, cnet_encoding_name((cnet_encoding)s->stream.decoder.encoding));
-  return 1;
-}
-
-static int get_errored(lua_State *L) {
-  cnet_socket *s = self_socket(L);
-  if (!(s->stream.state & CNET_ERRORED)) return 0;
-  cnet_class_slot(L, 1, CNET_SLOT_ERRORED);
-  return 1;
-}
-
-static int get_ready_state(lua_State *L) {
-  cnet_socket *s = self_socket(L);
-  bool readable = cnet_readable_is_readable(&s->stream), writable = cnet_writable_is_writable(&s->stream);
-  lua_pushstring(L, s->connecting          ? "opening"
-                    : readable && writable ? "open"
-                    : readable             ? "readOnly"
-                    : writable             ? "writeOnly"
-                                           : "closed");
-  return 1;
-}
-
-static int get_server(lua_State *L) {
-  self_socket(L);
-  lua_getiuservalue(L, 1, CNET_SOCKET_SERVER);
-  return 1;
-}
-
-static int get_handle(lua_State *L) { /* what listen{_handle = ...} takes: the socket stands for its handle */
-  cnet_socket *s = self_socket(L);
-  if (!s->handle) return 0;
-  lua_settop(L, 1);
-  return 1;
-}
-
-static int get_attempted(lua_State *L) {
-  self_socket(L);
-  cnet_class_slot(L, 1, CNET_SLOT_ATTEMPTED);
-  return 1;
-}
-
 /* ---- the class ---- */
 
 static const cnet_member members[] = {{"write", method_write, NULL, NULL},
@@ -779,37 +668,15 @@ static const cnet_member members[] = {{"write", method_write, NULL, NULL},
                                       {"setDefaultEncoding", method_set_default_encoding, NULL, NULL},
                                       {"cork", cnet_writable_method_cork, NULL, NULL},
                                       {"uncork", cnet_writable_method_uncork, NULL, NULL},
-                                      CNET_SOCKET_OPTIONS_MEMBERS,
-                                      {"connecting", NULL, get_connecting, NULL},
-                                      {"pending", NULL, get_pending, NULL},
-                                      {"readyState", NULL, get_ready_state, NULL},
-                                      {"destroyed", NULL, get_destroyed, NULL},
-                                      {"closed", NULL, get_closed, NULL},
-                                      {"errored", NULL, get_errored, NULL},
-                                      {"server", NULL, get_server, NULL},
-                                      {"_handle", NULL, get_handle, NULL},
-                                      {"allowHalfOpen", NULL, get_allow_half_open, set_allow_half_open},
-                                      {"autoSelectFamilyAttemptedAddresses", NULL, get_attempted, NULL},
-                                      {"readable", NULL, get_readable, NULL},
-                                      {"readableEnded", NULL, get_readable_ended, NULL},
-                                      {"readableAborted", NULL, get_readable_aborted, NULL},
-                                      {"readableFlowing", NULL, get_readable_flowing, NULL},
-                                      {"readableLength", NULL, get_readable_length, NULL},
-                                      {"readableHighWaterMark", NULL, get_readable_high_water_mark, NULL},
-                                      {"readableEncoding", NULL, get_readable_encoding, NULL},
-                                      {"writable", NULL, get_writable, NULL},
-                                      {"writableEnded", NULL, get_writable_ended, NULL},
-                                      {"writableFinished", NULL, get_writable_finished, NULL},
-                                      {"writableLength", NULL, get_writable_length, NULL},
-                                      {"writableHighWaterMark", NULL, get_writable_high_water_mark, NULL},
-                                      {"writableNeedDrain", NULL, get_writable_need_drain, NULL},
-                                      {"writableCorked", NULL, get_writable_corked, NULL},
                                       {NULL, NULL, NULL, NULL}};
+
+static const cnet_member *const more[] = {cnet_socket_options_members, cnet_socket_state_members, NULL};
 
 const cnet_class cnet_socket_class = {.id = CNET_SOCKET,
                                       .name = "net.Socket",
                                       .parent = &cnet_emitter_class,
                                       .members = members,
+                                      .more = more,
                                       .construct = construct,
                                       .gc = socket_gc,
                                       .tostring = socket_tostring,

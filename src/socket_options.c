@@ -10,7 +10,7 @@ static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_S
 
 /* ---- TCP options ---- */
 
-int cnet_socket_method_set_no_delay(lua_State *L) {
+static int method_set_no_delay(lua_State *L) {
   cnet_socket *s = self_socket(L);
   bool on;
   lua_settop(L, 2);
@@ -31,7 +31,7 @@ static int pop_seconds(lua_State *L) {
 }
 
 /* setKeepAlive(on, ms), or (on, {initialDelay = ms, interval = ms, count = n}) */
-int cnet_socket_method_set_keep_alive(lua_State *L) {
+static int method_set_keep_alive(lua_State *L) {
   cnet_socket *s = self_socket(L);
   bool on, changed;
   int delay, interval = s->keep_alive_interval, count = s->keep_alive_count;
@@ -96,9 +96,9 @@ static int set_ref(lua_State *L, bool on) {
   return 1;
 }
 
-int cnet_socket_method_ref(lua_State *L) { return set_ref(L, true); }
+static int method_ref(lua_State *L) { return set_ref(L, true); }
 
-int cnet_socket_method_unref(lua_State *L) { return set_ref(L, false); }
+static int method_unref(lua_State *L) { return set_ref(L, false); }
 
 /* ---- timeout ---- */
 
@@ -147,7 +147,7 @@ static void start_timer(lua_State *L, cnet_socket *s, double ms) {
   cnet_timer_start(L, rt, s->timer, ms);
 }
 
-int cnet_socket_method_set_timeout(lua_State *L) {
+static int method_set_timeout(lua_State *L) {
   cnet_socket *s = self_socket(L);
   cnet_runtime *rt = cnet_stream_runtime(&s->stream);
   lua_Number ms;
@@ -169,7 +169,7 @@ int cnet_socket_method_set_timeout(lua_State *L) {
   return 1;
 }
 
-int cnet_socket_get_timeout(lua_State *L) {
+static int get_timeout(lua_State *L) {
   cnet_socket *s = self_socket(L);
   lua_Integer whole;
   if (s->timeout < 0) return 0;
@@ -183,7 +183,7 @@ int cnet_socket_get_timeout(lua_State *L) {
 
 /* ---- addresses ---- */
 
-int cnet_socket_method_address(lua_State *L) {
+static int method_address(lua_State *L) {
   cnet_socket *s = self_socket(L);
   cnet_address address;
   if (s->handle && cnet_handle_sockname(s->handle, &address) == 0 && address.family != 0) {
@@ -197,14 +197,14 @@ int cnet_socket_method_address(lua_State *L) {
 static int push_local(lua_State *L, const char *field) {
   self_socket(L);
   lua_settop(L, 1);
-  cnet_socket_method_address(L);
+  method_address(L);
   lua_getfield(L, -1, field);
   return 1;
 }
 
-int cnet_socket_get_local_address(lua_State *L) { return push_local(L, "address"); }
-int cnet_socket_get_local_port(lua_State *L) { return push_local(L, "port"); }
-int cnet_socket_get_local_family(lua_State *L) { return push_local(L, "family"); }
+static int get_local_address(lua_State *L) { return push_local(L, "address"); }
+static int get_local_port(lua_State *L) { return push_local(L, "port"); }
+static int get_local_family(lua_State *L) { return push_local(L, "family"); }
 
 bool cnet_socket_push_peer(lua_State *L, cnet_socket *s, int self) {
   cnet_address address;
@@ -224,26 +224,44 @@ static int push_remote(lua_State *L, const char *field) {
   return 1;
 }
 
-int cnet_socket_get_remote_address(lua_State *L) { return push_remote(L, "address"); }
-int cnet_socket_get_remote_port(lua_State *L) { return push_remote(L, "port"); }
-int cnet_socket_get_remote_family(lua_State *L) { return push_remote(L, "family"); }
+static int get_remote_address(lua_State *L) { return push_remote(L, "address"); }
+static int get_remote_port(lua_State *L) { return push_remote(L, "port"); }
+static int get_remote_family(lua_State *L) { return push_remote(L, "family"); }
 
 /* ---- counters ---- */
 
-int cnet_socket_get_bytes_read(lua_State *L) {
+static int get_bytes_read(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)self_socket(L)->bytes_read);
   return 1;
 }
 
-int cnet_socket_get_bytes_written(lua_State *L) {
+static int get_bytes_written(lua_State *L) {
   cnet_socket *s = self_socket(L);
   lua_pushinteger(L, (lua_Integer)(s->bytes_written + s->pending_bytes + cnet_writable_buffered(&s->stream)));
   return 1;
 }
 
-int cnet_socket_get_buffer_size(lua_State *L) {
+static int get_buffer_size(lua_State *L) {
   cnet_socket *s = self_socket(L);
   if (!s->handle) return 0;
   lua_pushinteger(L, (lua_Integer)s->stream.w_length);
   return 1;
 }
+
+const cnet_member cnet_socket_options_members[] = {{"setNoDelay", method_set_no_delay, NULL, NULL},
+                                                   {"setKeepAlive", method_set_keep_alive, NULL, NULL},
+                                                   {"setTimeout", method_set_timeout, NULL, NULL},
+                                                   {"address", method_address, NULL, NULL},
+                                                   {"ref", method_ref, NULL, NULL},
+                                                   {"unref", method_unref, NULL, NULL},
+                                                   {"localAddress", NULL, get_local_address, NULL},
+                                                   {"localPort", NULL, get_local_port, NULL},
+                                                   {"localFamily", NULL, get_local_family, NULL},
+                                                   {"remoteAddress", NULL, get_remote_address, NULL},
+                                                   {"remotePort", NULL, get_remote_port, NULL},
+                                                   {"remoteFamily", NULL, get_remote_family, NULL},
+                                                   {"bytesRead", NULL, get_bytes_read, NULL},
+                                                   {"bytesWritten", NULL, get_bytes_written, NULL},
+                                                   {"bufferSize", NULL, get_buffer_size, NULL},
+                                                   {"timeout", NULL, get_timeout, NULL},
+                                                   {NULL, NULL, NULL, NULL}};

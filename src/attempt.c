@@ -1,0 +1,302 @@
+#include "attempt.h"
+
+#include <string.h>
+
+#include "args.h"
+#include "error.h"
+
+/* ---- one attempt ---- */
+
+/* Binds to the plan's local address; 0, or the error, which is pushed. */
+static int bind_local(lua_State *L, cnet_socket *s, int plan, int family) {
+  const char *ip = cnet_get_string(L, plan, "localAddress");
+  int port = (int)cnet_get_integer(L, plan, "localPort"), status;
+  cnet_address bound;
+  if (!ip && port == 0) return 0;
+  if (!ip) ip = family == 4 ? "0.0.0.0" : "::";
+  status = cnet_handle_bind(s->handle, ip, port, 0, false);
+  /* EADDRINUSE may not show before connect, which would then bind to some other port */
+  if (status == 0 && port > 0) {
+    status = cnet_handle_sockname(s->handle, &bound);
+    if (status == 0 && bound.port != port) status = UV_EADDRINUSE;
+  }
+  if (status < 0) cnet_error_push_endpoint(L, status, "bind", ip, port, NULL);
+  return status;
+}
+
+/* Pushes the error of the attempt at index attempt. */
+static void push_connect_error(lua_State *L, int attempt, int status) {
+  int plan, port = (int)cnet_get_integer(L, attempt, "port");
+  const char *address = cnet_get_string(L, attempt, "address"), *ip;
+  lua_Integer local_port;
+  lua_getfield(L, attempt, "plan");
+  plan = lua_gettop(L);
+  ip = cnet_get_string(L, plan, "localAddress");
+  local_port = cnet_get_integer(L, plan, "localPort");
+  if (ip && local_port) {
+    lua_pushfstring(L, "%s:%d", ip, (int)local_port);
+    cnet_error_push_endpoint(L, status, "connect", address, port, lua_tostring(L, -1));
+    lua_pushstring(L, ip);
+    lua_setfield(L, -2, "localAddress");
+    cnet_set_integer(L, lua_gettop(L), "localPort", local_port);
+  } else {
+    cnet_error_push_endpoint(L, status, "connect", address, port, NULL);
+  }
+  lua_replace(L, plan);
+  lua_settop(L, plan);
+}
+
+/* The error of a connect() that failed at once shows the local address, as far as there is one. */
+static void push_immediate_error(lua_State *L, cnet_socket *s, int attempt, int status) {
+  cnet_address local;
+  int top = lua_gettop(L);
+  if (cnet_handle_sockname(s->handle, &local) == 0 && local.family) {
+    lua_pushfstring(L, "%s:%d", local.ip, local.port);
+  } else {
+    lua_pushliteral(L, "undefined:undefined");
+  }
+  cnet_error_push_endpoint(L, status, "connect", cnet_get_string(L, attempt, "address"),
+                           (int)cnet_get_integer(L, attempt, "port"), lua_tostring(L, -1));
+  lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
+}
+
+/* Emits an attempt's event with its address, port and family, and, if err is not 0, the error at index err. */
+static void emit_attempt(lua_State *L, int self, const char *event, int attempt, int err) {
+  lua_getfield(L, attempt, "address");
+  lua_getfield(L, attempt, "port");
+  lua_getfield(L, attempt, "family");
+  if (err) lua_pushvalue(L, err);
+  cnet_emit(L, self, event, err ? 4 : 3);
+}
+
+int cnet_attempt_push(lua_State *L, int plan, const char *address, int family) {
+  lua_createtable(L, 0, 6);
+  cnet_set_value(L, lua_gettop(L), "plan", plan);
+  lua_pushstring(L, address);
+  lua_setfield(L, -2, "address");
+  if (family) {
+    cnet_set_integer(L, lua_gettop(L), "port", cnet_get_integer(L, plan, "port"));
+    cnet_set_integer(L, lua_gettop(L), "family", family);
+  }
+  return lua_gettop(L);
+}
+
+static void on_connect(lua_State *L, int self, int attempt, int status) {
+  cnet_socket *s = cnet_socket_at(L, self);
+  if (s->stream.state & CNET_DESTROYED) return;
+  s->connecting = false;
+  if (status == 0) {
+    cnet_socket_on_connected(L, s, self);
+    return;
+  }
+  push_connect_error(L, attempt, status);
+  emit_attempt(L, self, "connectionAttemptFailed", attempt, lua_gettop(L));
+  cnet_stream_destroy_top(L, &s->stream, self);
+}
+
+static int start_connect(lua_State *L, cnet_socket *s, int self, int attempt, cnet_request_done done) {
+  const char *address = cnet_get_string(L, attempt, "address");
+  int status;
+  cnet_pin(L, cnet_stream_runtime(&s->stream), s->handle, self);
+  lua_pushvalue(L, attempt);
+  if (cnet_get_integer(L, attempt, "family") != 0)
+    return cnet_handle_connect(L, s->handle, self, address, (int)cnet_get_integer(L, attempt, "port"), done);
+  lua_pushvalue(L, attempt);
+  lua_getfield(L, attempt, "address");
+  status = (int)lua_rawlen(L, -1);
+  lua_pop(L, 2);
+  return cnet_handle_connect_path(L, s->handle, self, address, (size_t)status, done);
+}
+
+void cnet_attempt_one(lua_State *L, cnet_socket *s, int self, int plan, int attempt) {
+  int status, family = (int)cnet_get_integer(L, attempt, "family");
+  if (family && bind_local(L, s, plan, family) < 0) {
+    cnet_stream_destroy_top(L, &s->stream, self);
+    return;
+  }
+  emit_attempt(L, self, "connectionAttempt", attempt, 0);
+  if (!s->handle || !s->connecting) return; /* a listener destroyed it */
+  status = start_connect(L, s, self, attempt, on_connect);
+  if (status == 0) return;
+  push_immediate_error(L, s, attempt, status);
+  cnet_stream_destroy_top(L, &s->stream, self);
+}
+
+/* ---- several attempts ---- */
+
+typedef struct {
+  cnet_timer timer; /* first; its object's user value is the attempt */
+} attempt_timer;
+
+static void connect_next(lua_State *L, cnet_socket *s, int self, int plan, bool cancelled);
+
+static int attempt_timer_gc(lua_State *L) {
+  cnet_timer_stop(lua_touserdata(L, 1));
+  return 0;
+}
+
+static void stop_attempt_timer(lua_State *L, int plan) {
+  attempt_timer *timer = NULL;
+  if (lua_getfield(L, plan, "timer") == LUA_TUSERDATA) timer = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  if (!timer) return;
+  cnet_timer_stop(&timer->timer);
+  if (timer->timer.rt) cnet_unpin(L, timer->timer.rt, timer);
+  lua_pushnil(L);
+  lua_setfield(L, plan, "timer");
+}
+
+/* Pops an error and adds it to the plan's. */
+static void add_error(lua_State *L, int plan) {
+  lua_getfield(L, plan, "errors");
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  lua_pop(L, 1);
+}
+
+static void on_attempt_timeout(lua_State *L, cnet_timer *timer) {
+  cnet_runtime *rt = timer->rt;
+  int attempt, plan, self;
+  cnet_socket *s;
+  cnet_pin_push(L, rt, timer);
+  cnet_unpin(L, rt, timer);
+  lua_getiuservalue(L, -1, 1);
+  attempt = lua_gettop(L);
+  lua_getfield(L, attempt, "plan");
+  plan = lua_gettop(L);
+  lua_getfield(L, plan, "socket");
+  self = lua_gettop(L);
+  s = cnet_socket_at(L, self);
+  emit_attempt(L, self, "connectionAttemptTimeout", attempt, 0);
+  lua_pushboolean(L, 1);
+  lua_setfield(L, attempt, "over");
+  push_connect_error(L, attempt, UV_ETIMEDOUT);
+  add_error(L, plan);
+  if (!s->connecting) return;
+  connect_next(L, s, self, plan, false);
+}
+
+static void start_attempt_timer(lua_State *L, cnet_runtime *rt, int plan, int attempt) {
+  attempt_timer *timer = lua_newuserdatauv(L, sizeof *timer, 1);
+  int object = lua_gettop(L);
+  memset(timer, 0, sizeof *timer);
+  timer->timer.fire = on_attempt_timeout;
+  timer->timer.ref = true;
+  if (luaL_newmetatable(L, "cnet.attempt")) {
+    lua_pushcfunction(L, attempt_timer_gc);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, object);
+  lua_pushvalue(L, attempt);
+  lua_setiuservalue(L, object, 1);
+  cnet_pin(L, rt, timer, object);
+  cnet_set_value(L, plan, "timer", object);
+  lua_pop(L, 1);
+  cnet_timer_start(L, rt, &timer->timer, (lua_Number)cnet_get_integer(L, plan, "timeout"));
+}
+
+static void on_attempt(lua_State *L, int self, int attempt, int status) {
+  cnet_socket *s = cnet_socket_at(L, self);
+  int plan;
+  lua_getfield(L, attempt, "over");
+  lua_getfield(L, attempt, "plan");
+  plan = lua_gettop(L);
+  if (lua_toboolean(L, -2)) return; /* it has timed out, and its handle is closed */
+  stop_attempt_timer(L, plan);
+  if (status == 0 && cnet_get_integer(L, attempt, "index") == cnet_get_integer(L, plan, "current")) {
+    on_connect(L, self, attempt, status);
+  } else if (status < 0) {
+    push_connect_error(L, attempt, status);
+    lua_pushvalue(L, -1);
+    add_error(L, plan);
+    emit_attempt(L, self, "connectionAttemptFailed", attempt, lua_gettop(L));
+    if (s->connecting) connect_next(L, s, self, plan, status == UV_ECANCELED);
+  }
+}
+
+/* All addresses are tried: the socket fails with what each of them said. */
+static void give_up(lua_State *L, cnet_socket *s, int self, int plan) {
+  lua_Integer i, n;
+  int errors;
+  lua_getfield(L, plan, "errors");
+  errors = lua_gettop(L);
+  n = (lua_Integer)lua_rawlen(L, errors);
+  if (n == 0) {
+    cnet_error_push(L, "Error", "ERR_SOCKET_CONNECTION_TIMEOUT", "Socket connection timeout");
+  } else {
+    luaL_checkstack(L, (int)n + 8, NULL);
+    for (i = 1; i <= n; i++) lua_rawgeti(L, errors, i);
+    cnet_error_push_aggregate(L, (int)n);
+  }
+  cnet_stream_destroy_top(L, &s->stream, self);
+}
+
+/* Closes the handle of the last attempt and gives the socket a fresh one. */
+static int renew_handle(lua_State *L, cnet_socket *s, int self) {
+  int status;
+  cnet_handle *h = cnet_handle_new(cnet_stream_runtime(&s->stream), CNET_HANDLE_TCP, &status);
+  if (!h) return status;
+  if (s->handle) cnet_handle_close(L, s->handle, NULL, 0);
+  cnet_socket_set_handle(L, s, self, h);
+  return 0;
+}
+
+/* Starts the attempt at index attempt; an error at once is pushed. */
+static int try_address(lua_State *L, cnet_socket *s, int self, int plan, int attempt) {
+  int status = bind_local(L, s, plan, (int)cnet_get_integer(L, attempt, "family"));
+  if (status < 0) return status;
+  emit_attempt(L, self, "connectionAttempt", attempt, 0);
+  if (!s->handle || !s->connecting) return 0;
+  cnet_class_slot(L, self, CNET_SLOT_ATTEMPTED);
+  lua_pushfstring(L, "%s:%d", cnet_get_string(L, attempt, "address"), (int)cnet_get_integer(L, attempt, "port"));
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  lua_pop(L, 1);
+  status = start_connect(L, s, self, attempt, on_attempt);
+  if (status < 0) {
+    push_immediate_error(L, s, attempt, status);
+    lua_pushvalue(L, -1);
+    emit_attempt(L, self, "connectionAttemptFailed", attempt, lua_gettop(L));
+    lua_pop(L, 1);
+  }
+  return status;
+}
+
+static void connect_next(lua_State *L, cnet_socket *s, int self, int plan, bool cancelled) {
+  int top = lua_gettop(L), status = -1;
+  lua_Integer current, n;
+  luaL_checkstack(L, 30, NULL);
+  stop_attempt_timer(L, plan);
+  lua_getfield(L, plan, "addresses");
+  n = (lua_Integer)lua_rawlen(L, -1);
+  while (status < 0 && s->connecting && !s->aborted) {
+    current = cnet_get_integer(L, plan, "current") + 1;
+    if (cancelled || current > n) {
+      give_up(L, s, self, plan);
+      break;
+    }
+    cnet_set_integer(L, plan, "current", current);
+    if (current > 1 && renew_handle(L, s, self) < 0) break;
+    lua_rawgeti(L, top + 1, current);
+    cnet_attempt_push(L, plan, cnet_get_string(L, top + 2, "address"), (int)cnet_get_integer(L, top + 2, "family"));
+    cnet_set_integer(L, top + 3, "index", current);
+    status = try_address(L, s, self, plan, top + 3);
+    if (status < 0) {
+      add_error(L, plan);
+    } else if (current < n && s->connecting) {
+      start_attempt_timer(L, cnet_stream_runtime(&s->stream), plan, top + 3);
+    }
+    lua_settop(L, top + 1);
+  }
+  lua_settop(L, top);
+}
+
+void cnet_attempt_all(lua_State *L, cnet_socket *s, int self, int plan, int addresses) {
+  cnet_set_value(L, plan, "addresses", addresses);
+  cnet_set_integer(L, plan, "current", 0);
+  lua_newtable(L);
+  lua_setfield(L, plan, "errors");
+  lua_newtable(L);
+  cnet_class_set_slot(L, self, CNET_SLOT_ATTEMPTED);
+  connect_next(L, s, self, plan, false);
+}
