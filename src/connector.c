@@ -8,7 +8,7 @@
 #include "attempt.h"
 #include "error.h"
 #include "lookup.h"
-#include "socket.h"
+#include "socket_options.h"
 
 /* The tables that stand for a connect() and its attempts are described in attempt.h. */
 
@@ -400,6 +400,14 @@ static void renew(lua_State *L, cnet_socket *s, int self, bool path) {
   cnet_stream_undestroy(L, &s->stream, self);
 }
 
+static void start_connect_timer(lua_State *L, cnet_socket *s, int self, int options) {
+  if (lua_getfield(L, options, "connectTimeout") != LUA_TNIL) {
+    lua_Number ms = cnet_timer_check_duration(L, -1, "options.connectTimeout");
+    if (ms > 0) cnet_socket_start_connect_timer(L, s, self, ms);
+  }
+  lua_pop(L, 1);
+}
+
 /* connect of the socket at index self with options and callback at the top, which it leaves there. */
 static void connect_socket(lua_State *L, int self) {
   cnet_socket *s = cnet_socket_at(L, self);
@@ -422,6 +430,7 @@ static void connect_socket(lua_State *L, int self) {
   renew(L, s, self, is_path);
   cnet_socket_touch(s);
   s->connecting = true;
+  start_connect_timer(L, s, self, options);
   if (s->aborted) {
     /* its signal was aborted before: there is an error and a close, and no connection */
   } else if (!is_path) {

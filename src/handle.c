@@ -510,6 +510,29 @@ int cnet_handle_set_keepalive(cnet_handle *h, bool on, int delay, int interval, 
   return status;
 }
 
+/* An IPv6 socket has both: the IPv4 one serves mapped addresses, and may be refused. */
+int cnet_handle_set_tos(cnet_handle *h, int tos) {
+  cnet_address address;
+  int fd = cnet_handle_fd(h), status = cnet_handle_sockname(h, &address);
+  if (status < 0) return status;
+  if (address.family == 6) {
+    if (setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof tos) != 0) return uv_translate_sys_error(errno);
+    setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof tos);
+    return 0;
+  }
+  return setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof tos) == 0 ? 0 : uv_translate_sys_error(errno);
+}
+
+int cnet_handle_get_tos(cnet_handle *h, int *tos) {
+  cnet_address address;
+  socklen_t size = sizeof *tos;
+  int status = cnet_handle_sockname(h, &address), level = address.family == 6 ? IPPROTO_IPV6 : IPPROTO_IP;
+  if (status < 0) return status;
+  if (getsockopt(cnet_handle_fd(h), level, address.family == 6 ? IPV6_TCLASS : IP_TOS, tos, &size) != 0)
+    return uv_translate_sys_error(errno);
+  return 0;
+}
+
 int cnet_handle_fd(cnet_handle *h) {
   uv_os_fd_t fd;
   return !h->closing && uv_fileno(&h->uv.handle, &fd) == 0 ? fd : -1;

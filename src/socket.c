@@ -1,7 +1,5 @@
 #include "socket.h"
 
-#include <stdlib.h>
-
 #include "abort.h"
 #include "args.h"
 #include "error.h"
@@ -254,7 +252,7 @@ static void close_handle(lua_State *L, cnet_socket *s, int self, int failed) {
 static void socket_destroy(lua_State *L, cnet_stream *stream, int self, int err) {
   cnet_socket *s = (cnet_socket *)stream;
   s->connecting = false;
-  cnet_socket_drop_timer(L, s);
+  cnet_socket_drop_timers(L, s);
   if (s->handle) {
     close_handle(L, s, self, cnet_is_error(L, err));
     cnet_stream_on_destroyed(L, stream, self, err);
@@ -277,6 +275,7 @@ void cnet_socket_set_handle(lua_State *L, cnet_socket *s, int self, cnet_handle 
 
 void cnet_socket_on_connected(lua_State *L, cnet_socket *s, int self) {
   s->connecting = false;
+  cnet_socket_stop_connect_timer(L, s);
   cnet_socket_touch(s);
   cnet_socket_apply_options(s);
   cnet_emit(L, self, "connect", 0);
@@ -302,6 +301,7 @@ static cnet_socket *new_socket(lua_State *L, cnet_runtime *rt, size_t high_water
   cnet_socket *s = cnet_class_new(L, rt, sizeof *s, CNET_SOCKET_USERVALUES);
   cnet_stream_init(&s->stream, &stream_ops, high_water_mark);
   s->timeout = -1;
+  s->type_of_service = -1;
   cnet_class_dress(L, rt, &cnet_socket_class);
   cnet_emitter_push_listener(L, listener_end, 0);
   cnet_emitter_on(L, rt, lua_gettop(L) - 1, "end");
@@ -625,9 +625,7 @@ static int method_close(lua_State *L) { /* __close: (self, error) */
 
 static int socket_gc(lua_State *L) {
   cnet_socket *s = lua_touserdata(L, 1);
-  if (s->timer) cnet_timer_stop(s->timer);
-  free(s->timer);
-  s->timer = NULL;
+  cnet_socket_free_timers(s);
   if (s->handle) cnet_handle_abandon(s->handle);
   s->handle = NULL;
   unlink_from_group(s);

@@ -32,6 +32,8 @@ struct cnet_socket {
   cnet_handle *handle;
   cnet_socket_group *group; /* of the server that accepted it */
   cnet_socket *next, *previous;
+  cnet_timer *connect_timer;          /* of connectTimeout, while connecting */
+  short type_of_service;              /* below 0: the system's */
   cnet_timer *timer;                  /* made by the first setTimeout */
   lua_Number timeout;                 /* ms; below 0: never set */
   uint64_t bytes_read, bytes_written; /* what went through the handle */

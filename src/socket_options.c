@@ -59,9 +59,39 @@ static int method_set_keep_alive(lua_State *L) {
   return 1;
 }
 
+static int method_set_type_of_service(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  lua_Number tos = lua_tonumber(L, 2);
+  int status = 0;
+  if (lua_type(L, 2) != LUA_TNUMBER) return cnet_error_arg_type(L, "argument", "tos", "of type number", 2);
+  if (!(tos >= 0 && tos <= 255) || tos != (lua_Number)(int)tos)
+    return cnet_error_out_of_range(L, "tos", "an integer >= 0 && <= 255", 2);
+  s->type_of_service = (short)tos;
+  if (s->handle && !s->connecting) status = cnet_handle_set_tos(s->handle, (int)tos);
+  if (status < 0) {
+    cnet_error_push_system(L, status, "setTypeOfService");
+    return cnet_error_throw(L);
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int method_get_type_of_service(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  int tos = s->type_of_service < 0 ? 0 : s->type_of_service;
+  int status = s->handle && !s->connecting ? cnet_handle_get_tos(s->handle, &tos) : 0;
+  if (status < 0) {
+    cnet_error_push_system(L, status, "getTypeOfService");
+    return cnet_error_throw(L);
+  }
+  lua_pushinteger(L, tos);
+  return 1;
+}
+
 void cnet_socket_apply_options(cnet_socket *s) {
   if (!s->handle) return;
   if (s->no_delay) cnet_handle_set_nodelay(s->handle, true);
+  if (s->type_of_service >= 0) cnet_handle_set_tos(s->handle, s->type_of_service);
   if (s->keep_alive)
     cnet_handle_set_keepalive(s->handle, true, s->keep_alive_delay, s->keep_alive_interval, s->keep_alive_count);
 }
@@ -126,26 +156,54 @@ static void on_timeout(lua_State *L, cnet_timer *timer) {
   cnet_emit(L, self, "timeout", 0);
 }
 
-void cnet_socket_drop_timer(lua_State *L, cnet_socket *s) {
-  if (!s->timer) return;
-  cnet_timer_stop(s->timer);
-  cnet_unpin(L, cnet_stream_runtime(&s->stream), s->timer);
-  free(s->timer);
-  s->timer = NULL;
+static void free_timer(cnet_timer **timer) {
+  if (*timer) cnet_timer_stop(*timer);
+  free(*timer);
+  *timer = NULL;
 }
 
-static void start_timer(lua_State *L, cnet_socket *s, double ms) {
-  cnet_runtime *rt = cnet_stream_runtime(&s->stream);
-  if (!s->timer) {
-    socket_timer *timer = calloc(1, sizeof *timer);
-    if (!timer) luaL_error(L, "not enough memory");
-    timer->socket = s;
-    s->timer = &timer->timer;
-    timer->timer.fire = on_timeout;
-  }
-  cnet_pin(L, rt, s->timer, 1);
-  cnet_timer_start(L, rt, s->timer, ms);
+static void drop_timer(lua_State *L, cnet_socket *s, cnet_timer **timer) {
+  if (!*timer) return;
+  cnet_unpin(L, cnet_stream_runtime(&s->stream), *timer);
+  free_timer(timer);
 }
+
+void cnet_socket_drop_timers(lua_State *L, cnet_socket *s) {
+  drop_timer(L, s, &s->timer);
+  drop_timer(L, s, &s->connect_timer);
+}
+
+void cnet_socket_free_timers(cnet_socket *s) {
+  free_timer(&s->timer);
+  free_timer(&s->connect_timer);
+}
+
+static void start_timer(lua_State *L, cnet_socket *s, int self, cnet_timer **timer,
+                        void (*fire)(lua_State *, cnet_timer *), lua_Number ms) {
+  cnet_runtime *rt = cnet_stream_runtime(&s->stream);
+  if (!*timer) {
+    socket_timer *made = calloc(1, sizeof *made);
+    if (!made) luaL_error(L, "not enough memory");
+    made->socket = s;
+    made->timer.fire = fire;
+    *timer = &made->timer;
+  }
+  cnet_pin(L, rt, *timer, self);
+  cnet_timer_start(L, rt, *timer, ms);
+}
+
+static void on_connect_timeout(lua_State *L, cnet_timer *timer) {
+  cnet_socket *s = ((socket_timer *)timer)->socket;
+  cnet_pin_push(L, cnet_stream_runtime(&s->stream), timer);
+  cnet_error_push_system(L, UV_ETIMEDOUT, "connect");
+  if (s->connecting) cnet_stream_destroy(L, &s->stream, lua_gettop(L) - 1, lua_gettop(L));
+}
+
+void cnet_socket_start_connect_timer(lua_State *L, cnet_socket *s, int self, lua_Number ms) {
+  start_timer(L, s, self, &s->connect_timer, on_connect_timeout, ms);
+}
+
+void cnet_socket_stop_connect_timer(lua_State *L, cnet_socket *s) { drop_timer(L, s, &s->connect_timer); }
 
 static int method_set_timeout(lua_State *L) {
   cnet_socket *s = self_socket(L);
@@ -158,8 +216,8 @@ static int method_set_timeout(lua_State *L) {
   }
   s->timeout = lua_type(L, 2) == LUA_TNUMBER ? lua_tonumber(L, 2) : -1;
   ms = cnet_timer_check_duration(L, 2, "msecs");
-  cnet_socket_drop_timer(L, s);
-  if (ms > 0) start_timer(L, s, ms);
+  drop_timer(L, s, &s->timer);
+  if (ms > 0) start_timer(L, s, 1, &s->timer, on_timeout, ms);
   if (!lua_isnil(L, 3)) {
     cnet_check_function(L, 3, "callback");
     lua_pushvalue(L, 3);
@@ -251,6 +309,8 @@ static int get_buffer_size(lua_State *L) {
 const cnet_member cnet_socket_options_members[] = {{"setNoDelay", method_set_no_delay, NULL, NULL},
                                                    {"setKeepAlive", method_set_keep_alive, NULL, NULL},
                                                    {"setTimeout", method_set_timeout, NULL, NULL},
+                                                   {"setTypeOfService", method_set_type_of_service, NULL, NULL},
+                                                   {"getTypeOfService", method_get_type_of_service, NULL, NULL},
                                                    {"address", method_address, NULL, NULL},
                                                    {"ref", method_ref, NULL, NULL},
                                                    {"unref", method_unref, NULL, NULL},
