@@ -49,6 +49,23 @@ void cnet_abort_remove(lua_State *L, cnet_runtime *rt, int index) {
   cnet_emitter_off(L, rt, lua_absindex(L, index), "abort");
 }
 
+static int forget_signal(lua_State *L) { /* upvalues: 2 the signal, 3 its listener */
+  lua_settop(L, 0);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_pushvalue(L, lua_upvalueindex(3));
+  cnet_abort_remove(L, cnet_runtime_of(L), 1);
+  return 0;
+}
+
+void cnet_abort_add_until_close(lua_State *L, cnet_runtime *rt, int index, int emitter) {
+  lua_pushvalue(L, -1);
+  cnet_abort_add(L, rt, index);
+  lua_pushvalue(L, index);
+  lua_insert(L, -2);
+  cnet_emitter_push_listener(L, forget_signal, 2);
+  cnet_emitter_once(L, rt, emitter, "close");
+}
+
 /* ---- 'abort' ---- */
 
 /* Calls a method of net.EventEmitter with the nargs arguments on top, and leaves one result. */
@@ -121,7 +138,7 @@ static int method_throw_if_aborted(lua_State *L) {
 
 /* Listens in the place where `onabort` was first set. */
 static int on_abort(lua_State *L) {
-  cnet_emitter_push_self(L, cnet_runtime_of(L));
+  cnet_emitter_push_self(L, CNET_ABORT_SIGNAL);
   if (cnet_class_slot(L, -1, SIGNAL_ONABORT) != LUA_TFUNCTION) return 0;
   lua_pushvalue(L, 1);
   lua_call(L, 1, 0);

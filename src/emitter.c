@@ -97,16 +97,25 @@ static void drop_event(lua_State *L, int self, int name) {
 
 /* ---- emit ---- */
 
+/* Remembers the emitter whose event the listener that is about to run hears; 0: none, nor keeps it alive. */
+static void set_heard(lua_State *L, cnet_runtime *rt, int self) {
+  if (self) {
+    lua_pushvalue(L, self);
+  } else {
+    lua_pushboolean(L, 0);
+  }
+  lua_rawseti(L, LUA_REGISTRYINDEX, rt->self);
+}
+
 /* Calls the function at index fn, with the nargs values from `first` on. */
 static void call_listener(lua_State *L, cnet_runtime *rt, int self, int fn, int first, int nargs) {
   int i;
-  if (lua_iscfunction(L, fn)) { /* it may be one of ours, and ask whose event this is */
-    lua_pushvalue(L, self);
-    lua_rawseti(L, LUA_REGISTRYINDEX, rt->self);
-  }
+  bool foreign = !lua_iscfunction(L, fn);
+  if (!foreign) set_heard(L, rt, self); /* it may be one of ours, and ask whose event this is */
   lua_pushvalue(L, fn);
   for (i = 0; i < nargs; i++) lua_pushvalue(L, first + i);
   lua_call(L, nargs, 0);
+  if (!foreign) set_heard(L, rt, 0);
 }
 
 /* The name and then nargs arguments are on top; all are popped. Removing a listener while the event is emitted does
@@ -168,7 +177,14 @@ static int method_emit(lua_State *L) {
   return 1;
 }
 
-void cnet_emitter_push_self(lua_State *L, cnet_runtime *rt) { lua_rawgeti(L, LUA_REGISTRYINDEX, rt->self); }
+void *cnet_emitter_push_self(lua_State *L, cnet_class_id id) {
+  cnet_runtime *rt = cnet_runtime_of(L);
+  void *object;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->self);
+  object = cnet_class_test(L, rt, -1, id);
+  if (!object) luaL_error(L, "an internal listener was called by hand");
+  return object;
+}
 
 /* ---- adding ---- */
 

@@ -27,8 +27,9 @@ void cnet_emitter_once(lua_State *L, cnet_runtime *rt, int self, const char *eve
 /* Removes the function on top, which it pops. */
 void cnet_emitter_off(lua_State *L, cnet_runtime *rt, int self, const char *event);
 int cnet_emitter_count(lua_State *L, int self, const char *event);
-/* Pushes the emitter whose event the running internal listener hears. */
-void cnet_emitter_push_self(lua_State *L, cnet_runtime *rt);
+/* Pushes the emitter whose event the running internal listener hears, and returns it. A script can get hold of such a
+ * listener and call it: raises unless there is an emitter of this class. */
+void *cnet_emitter_push_self(lua_State *L, cnet_class_id id);
 /* Pushes an internal listener: fn over the runtime, the same function value each time if `extra` is 0; else a new
  * closure with the extra values on top, which it pops, as further upvalues. */
 void cnet_emitter_push_listener(lua_State *L, lua_CFunction fn, int extra);

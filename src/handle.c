@@ -167,7 +167,7 @@ static int open_reusable(cnet_handle *h, int family) {
 
 int cnet_handle_bind(cnet_handle *h, const char *ip, int port, unsigned flags, bool reuse_port) {
   struct sockaddr_storage address;
-  int status = cnet_address_parse(ip, port, &address);
+  int status = h->kind == CNET_HANDLE_TCP ? cnet_address_parse(ip, port, &address) : UV_EINVAL;
   if (status < 0) return status;
   if (reuse_port) status = open_reusable(h, address.ss_family);
   if (status < 0) return status;
@@ -201,7 +201,7 @@ static int open_abstract(cnet_handle *h, const char *path, size_t length,
 }
 
 int cnet_handle_bind_path(cnet_handle *h, const char *path, size_t length) {
-  int status = check_path(path, length);
+  int status = h->kind == CNET_HANDLE_PIPE ? check_path(path, length) : UV_EINVAL;
   if (status < 0) return status;
   if (path[0] == '\0') return open_abstract(h, path, length, bind);
   return uv_pipe_bind(&h->uv.pipe, path);
@@ -214,7 +214,7 @@ typedef struct {
 
 static void connection_body(lua_State *L, void *arg) {
   connection c = *(connection *)arg;
-  if (!c.h->owner) return;
+  if (!c.h->owner || !c.h->owner->on_connection) return;
   cnet_pin_push(L, c.h->rt, c.h);
   c.h->owner->on_connection(L, lua_gettop(L), c.status);
 }
@@ -279,7 +279,7 @@ typedef struct {
 
 static void read_body(lua_State *L, void *arg) {
   reading r = *(reading *)arg;
-  if (!r.h->owner) return;
+  if (!r.h->owner || !r.h->owner->on_read) return;
   cnet_pin_push(L, r.h->rt, r.h);
   r.h->owner->on_read(L, lua_gettop(L), r.nread, r.data);
 }
@@ -439,7 +439,7 @@ int cnet_handle_shutdown(lua_State *L, cnet_handle *h, int self, cnet_request_do
 
 int cnet_handle_connect(lua_State *L, cnet_handle *h, int self, const char *ip, int port, cnet_request_done done) {
   struct sockaddr_storage address;
-  int status = cnet_address_parse(ip, port, &address);
+  int status = h->kind == CNET_HANDLE_TCP ? cnet_address_parse(ip, port, &address) : UV_EINVAL;
   request *r = NULL;
   if (status == 0) {
     r = new_request(L, h->rt, self, lua_gettop(L), done);
@@ -452,7 +452,7 @@ int cnet_handle_connect(lua_State *L, cnet_handle *h, int self, const char *ip, 
 
 int cnet_handle_connect_path(lua_State *L, cnet_handle *h, int self, const char *path, size_t length,
                              cnet_request_done done) {
-  int status = check_path(path, length);
+  int status = h->kind == CNET_HANDLE_PIPE ? check_path(path, length) : UV_EINVAL;
   request *r;
   if (status < 0) {
     lua_pop(L, 1);

@@ -95,9 +95,11 @@ static void parse_path(lua_State *L, int path, cnet_listen_options *out) {
   out->writable_all = field(L, out->options, "writableAll") == LUA_TBOOLEAN && lua_toboolean(L, -1);
 }
 
-static bool is_whole_fd(lua_State *L, int index) {
+/* Is a number of 0 or more there? One that no descriptor can have is read as -1, which listening on will tell. */
+static bool read_fd(lua_State *L, int index, int *fd) {
   lua_Number n = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : -1;
-  return n >= 0 && n <= 2147483647.0 && n == floor(n);
+  *fd = n >= 0 && n <= 2147483647.0 && n == floor(n) ? (int)n : -1;
+  return n >= 0;
 }
 
 /* listen{...} */
@@ -107,9 +109,8 @@ static void parse_table(lua_State *L, cnet_listen_options *out) {
   out->exclusive = flag(L, out->options, "exclusive");
   out->reuse_port = flag(L, out->options, "reusePort");
   field(L, out->options, "fd");
-  if (is_whole_fd(L, -1)) {
+  if (read_fd(L, -1, &out->fd)) {
     out->kind = CNET_LISTEN_FD;
-    out->fd = (int)lua_tonumber(L, -1);
     return;
   }
   if (field(L, out->options, "backlog") != LUA_TNIL) {

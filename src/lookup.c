@@ -116,8 +116,8 @@ void cnet_lookup(lua_State *L, cnet_runtime *rt, const char *host, int family, i
   cnet_pin(L, rt, r, fn);
   cnet_pin(L, rt, &r->rt, fn + 1);
   status = uv_getaddrinfo(rt->loop, &r->uv, on_found, host, NULL, &wanted);
-  if (status < 0) { /* a name that cannot be one is told of like a name that is not there */
-    r->event.status = status == UV_ENOMEM ? status : UV_EAI_NONAME;
+  if (status < 0) { /* a name that cannot be one: told in the next turn, too */
+    r->event.status = status;
     cnet_runtime_post(rt, &r->event);
   }
   lua_settop(L, fn - 1);

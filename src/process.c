@@ -302,10 +302,22 @@ static const cnet_member members[] = {{"pid", NULL, get_pid, NULL},
                                       {"prependOnceListener", method_prepend_once_listener, NULL, NULL},
                                       {NULL, NULL, NULL, NULL}};
 
+/* lua_close inside a callback leaves the handles to the exit, but frees the loop that libuv's signal handler writes to:
+ * no signal must reach it any more. */
+static int process_gc(lua_State *L) {
+  process *self = cnet_class_test(L, cnet_runtime_of(L), 1, CNET_PROCESS);
+  int i;
+  if (!self || self->emitter.object.rt->closed) return 0;
+  for (i = 0; i < SIGNALS; i++)
+    if (self->watchers[i] && self->watchers[i]->active) unwatch(self->watchers[i]);
+  return 0;
+}
+
 static const cnet_class process_class = {.id = CNET_PROCESS,
                                          .name = "net.process",
                                          .parent = &cnet_emitter_class,
                                          .members = members,
+                                         .gc = process_gc,
                                          .on_listeners = on_listeners};
 
 /* lua_close unloads the libraries that require loaded, and exit still has to run after it. Done while the path that

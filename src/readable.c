@@ -32,13 +32,6 @@ static void buffer_append(lua_State *L, cnet_stream *s, int self) {
   lua_pop(L, 1);
 }
 
-/* Pushes the string at the head of the buffer, which is at index buffer, and forgets it there. */
-static void buffer_shift(lua_State *L, cnet_stream *s, int buffer) {
-  lua_rawgeti(L, buffer, s->r_first);
-  lua_pushnil(L);
-  lua_rawseti(L, buffer, s->r_first++);
-}
-
 static void buffer_clear(lua_State *L, cnet_stream *s, int self) {
   lua_pushnil(L);
   cnet_class_set_slot(L, self, CNET_SLOT_READ_BUFFER);
@@ -87,42 +80,52 @@ static size_t whole_characters(const cnet_stream *s, const char *text, size_t ta
   return take;
 }
 
+/* Copies n bytes out of the buffer at index buffer and forgets them there; returns how many it took, which is more
+ * where a character would have been cut. Allocates nothing: no finalizer can see the buffer half changed. */
+static size_t buffer_copy(lua_State *L, cnet_stream *s, int buffer, char *out, size_t n) {
+  size_t taken = 0;
+  while (taken < n && s->r_first <= s->r_last) {
+    size_t size, take;
+    const char *text;
+    lua_rawgeti(L, buffer, s->r_first);
+    text = lua_tolstring(L, -1, &size) + s->r_offset;
+    size -= s->r_offset;
+    take = n - taken < size ? whole_characters(s, text, n - taken, size) : size;
+    memcpy(out + taken, text, take);
+    lua_pop(L, 1);
+    taken += take;
+    s->r_offset += take;
+    if (take == size) {
+      lua_pushnil(L);
+      lua_rawseti(L, buffer, s->r_first++);
+      s->r_offset = 0;
+    }
+  }
+  s->r_length -= taken;
+  return taken;
+}
+
 /* Takes n bytes (at most what is there) from the buffer, as one string. Returns how many it took. */
 static size_t buffer_take(lua_State *L, cnet_stream *s, int self, size_t n) {
   luaL_Buffer out;
-  size_t taken = 0;
+  size_t taken;
   int buffer;
   cnet_class_slot(L, self, CNET_SLOT_READ_BUFFER);
   buffer = lua_gettop(L);
   lua_rawgeti(L, buffer, s->r_first);
-  if (s->r_offset == 0 && (lua_rawlen(L, -1) == n || (n >= s->r_length && s->r_first == s->r_last))) {
-    lua_pop(L, 1);
-    buffer_shift(L, s, buffer);
-    taken = lua_rawlen(L, -1);
+  taken = lua_rawlen(L, -1);
+  if (s->r_offset == 0 && (taken == n || (n >= s->r_length && s->r_first == s->r_last))) {
+    lua_pushnil(L);
+    lua_rawseti(L, buffer, s->r_first++);
+    s->r_length -= taken;
   } else {
+    char *bytes;
     lua_pop(L, 1);
-    luaL_buffinit(L, &out);
-    while (taken < n && s->r_first <= s->r_last) {
-      size_t size, take;
-      const char *text;
-      lua_rawgeti(L, buffer, s->r_first);
-      text = lua_tolstring(L, -1, &size) + s->r_offset;
-      size -= s->r_offset;
-      take = n - taken < size ? whole_characters(s, text, n - taken, size) : size;
-      lua_pop(L, 1); /* the buffer still holds it */
-      luaL_addlstring(&out, text, take);
-      taken += take;
-      s->r_offset += take;
-      if (take == size) {
-        lua_pushnil(L);
-        lua_rawseti(L, buffer, s->r_first++);
-        s->r_offset = 0;
-      }
-    }
-    luaL_pushresult(&out);
+    bytes = luaL_buffinitsize(L, &out, n + 4); /* + the rest of a character */
+    taken = buffer_copy(L, s, buffer, bytes, n < s->r_length ? n : s->r_length);
+    luaL_pushresultsize(&out, taken);
   }
   lua_remove(L, buffer);
-  s->r_length -= taken;
   if (s->r_length == 0) buffer_clear(L, s, self);
   return taken;
 }

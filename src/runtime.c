@@ -221,6 +221,7 @@ static bool something_alive(cnet_runtime *rt) {
 static bool in_finalizer(lua_State *L) {
   lua_Debug ar;
   int level;
+  if (lua_gc(L, LUA_GCISRUNNING) < 0) return true; /* since Lua 5.4.4; also in a coroutine that a finalizer resumed */
   for (level = 0; lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "n", &ar);
     if (ar.name && strcmp(ar.name, "__gc") == 0 && strcmp(ar.namewhat, "metamethod") == 0) return true;
@@ -297,7 +298,8 @@ static int net_backend_timeout(lua_State *L) {
   cnet_runtime_check(L, rt);
   waiting = rt->tick_head != rt->tick_tail || rt->deferred.head || rt->closes.head || rt->posted.head;
   if (!waiting) uv_update_time(rt->loop);
-  lua_pushinteger(L, waiting ? 0 : uv_backend_timeout(rt->loop));
+  /* libuv says 0 when nothing is alive: a host that polled with that would spin */
+  lua_pushinteger(L, waiting ? 0 : uv_loop_alive(rt->loop) ? uv_backend_timeout(rt->loop) : -1);
   return 1;
 }
 
@@ -336,6 +338,7 @@ static int runtime_gc(lua_State *L) {
   if (!rt->ever_ran && something_alive(rt))
     fprintf(stderr, "cnet: the script ended with something still open, and never called net.run()\n");
   if (rt->in_loop) {
+    cnet_interrupt_disarm(rt);
     uv_walk(rt->loop, close_descriptor, NULL);
     return 0;
   }

@@ -85,30 +85,28 @@ static void set_endpoint(lua_State *L, int table, const char *prefix, const cnet
 }
 
 /* The limit is reached: the client is let go, and 'drop' tells who it was. */
-static void drop(lua_State *L, cnet_server *s, int self) {
-  cnet_address address;
-  int status, argc = 0;
-  cnet_handle *client;
-  if (s->handle->kind == CNET_HANDLE_TCP) lua_createtable(L, 0, 6);
-  client = cnet_handle_accept(s->handle, &status);
+static void drop(lua_State *L, cnet_handle *listener, int self) {
+  cnet_address local, remote;
+  int status;
+  cnet_handle *client = cnet_handle_accept(listener, &status);
   if (!client) return;
-  if (client->kind == CNET_HANDLE_TCP) {
-    int data = lua_gettop(L);
-    cnet_handle_sockname(client, &address);
-    set_endpoint(L, data, "local", &address);
-    cnet_handle_peername(client, &address);
-    set_endpoint(L, data, "remote", &address);
-    argc = 1;
-  }
+  cnet_handle_sockname(client, &local);
+  cnet_handle_peername(client, &remote);
   cnet_handle_abandon(client); /* closed in this turn, once the listeners have run */
-  cnet_emit(L, self, "drop", argc);
+  if (listener->kind == CNET_HANDLE_TCP) {
+    int data = lua_gettop(L) + 1;
+    lua_createtable(L, 0, 6);
+    set_endpoint(L, data, "local", &local);
+    set_endpoint(L, data, "remote", &remote);
+  }
+  cnet_emit(L, self, "drop", listener->kind == CNET_HANDLE_TCP ? 1 : 0);
 }
 
 static void on_connection(lua_State *L, int self, int status) {
   cnet_server *s = lua_touserdata(L, self);
   if (status == 0) {
     if (s->max_connections > 0 && s->group.count >= s->max_connections) {
-      drop(L, s, self);
+      drop(L, s->handle, self);
       return;
     }
     if (cnet_socket_accept(L, s->handle, self, &s->group, &s->accept, &status)) {
@@ -274,14 +272,6 @@ static int listener_abort(lua_State *L) { /* upvalue 2: the server */
   return 0;
 }
 
-static int listener_forget_signal(lua_State *L) { /* upvalues: 2 signal, 3 its listener */
-  lua_settop(L, 0);
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_pushvalue(L, lua_upvalueindex(3));
-  cnet_emitter_off(L, cnet_runtime_of(L), 1, "abort");
-  return 0;
-}
-
 static void use_signal(lua_State *L, cnet_server *s, int self, int options) {
   cnet_runtime *rt = runtime_of(s);
   int top = lua_gettop(L), signal = top + 1;
@@ -295,14 +285,16 @@ static void use_signal(lua_State *L, cnet_server *s, int self, int options) {
   if (cnet_abort_is_aborted(L, signal)) {
     cnet_tick(L, rt, 0);
   } else {
-    lua_pushvalue(L, -1);
-    cnet_emitter_once(L, rt, signal, "abort");
-    lua_pushvalue(L, signal);
-    lua_insert(L, -2);
-    cnet_emitter_push_listener(L, listener_forget_signal, 2);
-    cnet_emitter_once(L, rt, self, "close");
+    cnet_abort_add_until_close(L, rt, signal, self);
   }
   lua_settop(L, top);
+}
+
+static void check_no_handle(lua_State *L, const cnet_server *s) {
+  if (!s->handle) return;
+  cnet_error_push(L, "Error", "ERR_SERVER_ALREADY_LISTEN",
+                  "Listen method has been called more than once without closing.");
+  cnet_error_throw(L);
 }
 
 static int method_listen(lua_State *L) {
@@ -310,11 +302,7 @@ static int method_listen(lua_State *L) {
   cnet_listen_options o;
   cnet_listener_place at;
   int status, callback = cnet_listen_callback(L);
-  if (s->handle) {
-    cnet_error_push(L, "Error", "ERR_SERVER_ALREADY_LISTEN",
-                    "Listen method has been called more than once without closing.");
-    return cnet_error_throw(L);
-  }
+  check_no_handle(L, s);
   if (callback) {
     lua_pushvalue(L, callback);
     cnet_emitter_once(L, runtime_of(s), 1, "listening");
@@ -322,6 +310,7 @@ static int method_listen(lua_State *L) {
   cnet_listen_parse(L, is_handle, &o);
   s->listening_id++;
   use_signal(L, s, 1, o.options);
+  check_no_handle(L, s); /* an __index of the options, or a 'newListener', may have called listen */
   if (o.host) {
     lookup_and_listen(L, s, 1, &o);
   } else {

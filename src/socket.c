@@ -39,8 +39,8 @@ static void socket_read(lua_State *L, cnet_stream *stream, int self) {
 }
 
 static int listener_read(lua_State *L) {
-  cnet_emitter_push_self(L, cnet_runtime_of(L));
-  socket_read(L, lua_touserdata(L, -1), lua_gettop(L));
+  cnet_stream *s = cnet_emitter_push_self(L, CNET_SOCKET);
+  socket_read(L, s, lua_gettop(L));
   return 0;
 }
 
@@ -105,27 +105,24 @@ static void on_written(lua_State *L, int self, int value, int status) {
 }
 
 static int listener_closed_before_connection(lua_State *L) {
-  int self;
-  cnet_emitter_push_self(L, cnet_runtime_of(L));
-  self = lua_gettop(L);
+  cnet_stream *s = cnet_emitter_push_self(L, CNET_SOCKET);
+  int self = lua_gettop(L);
   cnet_error_push(L, "Error", "ERR_SOCKET_CLOSED_BEFORE_CONNECTION",
                   "Socket closed before the connection was established");
-  cnet_writable_on_write(L, lua_touserdata(L, self), self, lua_gettop(L));
+  cnet_writable_on_write(L, s, self, lua_gettop(L));
   return 0;
 }
 
 static void socket_write(lua_State *L, cnet_stream *stream, int self, int data);
 
 static int listener_write(lua_State *L) { /* upvalue 2: what was to be written */
-  cnet_runtime *rt = cnet_runtime_of(L);
-  int self;
+  cnet_stream *s;
   lua_settop(L, 0);
-  cnet_emitter_push_self(L, rt);
-  self = lua_gettop(L);
+  s = cnet_emitter_push_self(L, CNET_SOCKET);
   cnet_emitter_push_listener(L, listener_closed_before_connection, 0);
-  cnet_emitter_off(L, rt, self, "close");
+  cnet_emitter_off(L, cnet_runtime_of(L), 1, "close");
   lua_pushvalue(L, lua_upvalueindex(2));
-  socket_write(L, lua_touserdata(L, self), self, self + 1);
+  socket_write(L, s, 1, 2);
   return 0;
 }
 
@@ -191,8 +188,8 @@ static void socket_final(lua_State *L, cnet_stream *stream, int self) {
 }
 
 static int listener_final(lua_State *L) {
-  cnet_emitter_push_self(L, cnet_runtime_of(L));
-  socket_final(L, lua_touserdata(L, -1), lua_gettop(L));
+  cnet_stream *s = cnet_emitter_push_self(L, CNET_SOCKET);
+  socket_final(L, s, lua_gettop(L));
   return 0;
 }
 
@@ -236,6 +233,7 @@ static void close_handle(lua_State *L, cnet_socket *s, int self, int failed) {
   bool told;
   int status = 0;
   s->handle = NULL;
+  cnet_pin(L, h->rt, h, self); /* a server may have taken it over, and its object may be the one that is pinned */
   if (s->reset_and_close) {
     told = cnet_handle_close_reset(L, h, emit_close, failed, &status);
   } else {
@@ -290,9 +288,7 @@ void cnet_socket_on_connected(lua_State *L, cnet_socket *s, int self) {
 
 /* After the 'end' of a socket that is not half-open, write() says that the other party has ended it. */
 static int listener_end(lua_State *L) {
-  cnet_socket *s;
-  cnet_emitter_push_self(L, cnet_runtime_of(L));
-  s = lua_touserdata(L, -1);
+  cnet_socket *s = cnet_emitter_push_self(L, CNET_SOCKET);
   if (!s->stream.allow_half_open) s->write_after_fin = true;
   return 0;
 }
@@ -420,12 +416,13 @@ static void open_fd(lua_State *L, cnet_socket *s, int self, int options) {
   cnet_socket_set_handle(L, s, self, h);
 }
 
-static int listener_abort(lua_State *L) { /* upvalue 2: the socket */
+static int listener_abort(lua_State *L) { /* upvalues: 2 the socket, 3 its signal */
   cnet_socket *s = lua_touserdata(L, lua_upvalueindex(2));
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(2));
+  lua_pushvalue(L, lua_upvalueindex(3));
   s->aborted = true;
-  cnet_error_push_abort(L);
+  cnet_abort_push_error(L, 2);
   cnet_stream_destroy_top(L, &s->stream, 1);
   return 0;
 }
@@ -437,12 +434,13 @@ static void use_signal(lua_State *L, cnet_socket *s, int self, int options) {
     cnet_abort_check(L, rt, signal, "options.signal");
     if (cnet_abort_is_aborted(L, signal)) {
       s->aborted = true;
-      cnet_error_push_abort(L);
+      cnet_abort_push_error(L, signal);
       cnet_stream_destroy_top(L, &s->stream, self);
     } else {
       lua_pushvalue(L, self);
-      cnet_emitter_push_listener(L, listener_abort, 1);
-      cnet_emitter_once(L, rt, signal, "abort");
+      lua_pushvalue(L, signal);
+      cnet_emitter_push_listener(L, listener_abort, 2);
+      cnet_abort_add_until_close(L, rt, signal, self);
     }
   }
   lua_pop(L, 1);
@@ -572,8 +570,8 @@ static int method_destroy(lua_State *L) {
 }
 
 static int listener_destroy(lua_State *L) {
-  cnet_emitter_push_self(L, cnet_runtime_of(L));
-  cnet_stream_destroy(L, lua_touserdata(L, -1), lua_gettop(L), 0);
+  cnet_stream *s = cnet_emitter_push_self(L, CNET_SOCKET);
+  cnet_stream_destroy(L, s, lua_gettop(L), 0);
   return 0;
 }
 
@@ -590,9 +588,7 @@ static int method_destroy_soon(lua_State *L) {
 }
 
 static int listener_reset(lua_State *L) {
-  cnet_socket *s;
-  cnet_emitter_push_self(L, cnet_runtime_of(L));
-  s = lua_touserdata(L, -1);
+  cnet_socket *s = cnet_emitter_push_self(L, CNET_SOCKET);
   s->reset_and_close = true;
   cnet_stream_destroy(L, &s->stream, lua_gettop(L), 0);
   return 0;

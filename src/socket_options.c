@@ -99,17 +99,13 @@ void cnet_socket_apply_options(cnet_socket *s) {
 /* ---- ref ---- */
 
 static int listener_ref(lua_State *L) {
-  cnet_socket *s;
-  cnet_emitter_push_self(L, cnet_runtime_of(L));
-  s = lua_touserdata(L, -1);
+  cnet_socket *s = cnet_emitter_push_self(L, CNET_SOCKET);
   if (s->handle) cnet_handle_ref(s->handle, true);
   return 0;
 }
 
 static int listener_unref(lua_State *L) {
-  cnet_socket *s;
-  cnet_emitter_push_self(L, cnet_runtime_of(L));
-  s = lua_touserdata(L, -1);
+  cnet_socket *s = cnet_emitter_push_self(L, CNET_SOCKET);
   if (s->handle) cnet_handle_ref(s->handle, false);
   return 0;
 }
