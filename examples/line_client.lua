@@ -1,5 +1,5 @@
--- line_client.lua: a client for any server that speaks in lines (SMTP, Redis, the chat server beside this file): what you
--- type goes to the server, what it says is printed, each line as a line however the packets were cut.
+-- line_client.lua: a client for any server that speaks in lines (SMTP, Redis, the chat server beside this file): what
+-- you type goes to the server, what it says is printed, each line as a line however the packets were cut.
 --
 --   lua5.4 line_client.lua 127.0.0.1 7001        a terminal, or
 --   printf 'PING\r\n' | lua5.4 line_client.lua 127.0.0.1 6379
@@ -33,7 +33,7 @@ local stdin = net.process.stdin
 
 socket:setEncoding "utf8"
 socket:on("connect", function()
-  io.stderr:write("connected to ", socket.remoteAddress and socket.remoteAddress .. ":" .. socket.remotePort or host, "\n")
+  io.stderr:write("connected to ", port and socket.remoteAddress .. ":" .. socket.remotePort or host, "\n")
   each_line(stdin, function(line)
     if not socket:write(line .. "\r\n") then -- the server is slow: type no faster than it reads
       stdin:pause()

@@ -1,5 +1,5 @@
--- portscan.lua: which ports of this machine answer? Many connections at once, each with a limit of time, and, for a name
--- with several addresses, what net.connect tries one after the other ("happy eyeballs").
+-- portscan.lua: which ports of this machine answer? Many connections at once, each with a limit of time, and, for a
+-- name with several addresses, what net.connect tries one after the other ("happy eyeballs").
 --
 --   lua5.4 portscan.lua                 ports 1 to 1024 of localhost
 --   lua5.4 portscan.lua 7000 7100 -v    a range, telling each attempt
@@ -11,13 +11,26 @@ local at_once, limit = 100, 500 -- connections, ms
 
 local next_port, found, running = first, 0, 0
 
+local function tell_attempts(socket)
+  socket:on("connectionAttempt", function(address, port, family)
+    print(("  trying %s:%d (IPv%d)"):format(address, port, family))
+  end)
+  socket:on("connectionAttemptFailed", function(address, port, _, err)
+    print(("  %s:%d: %s"):format(address, port, err.code))
+  end)
+  socket:on("connectionAttemptTimeout", function(address, port)
+    print(("  %s:%d is slow, trying the next"):format(address, port))
+  end)
+end
+
 local function attempt(port, done)
-  local socket = net.connect { host = "localhost", port = port, connectTimeout = limit, autoSelectFamilyAttemptTimeout = 50 }
-  if verbose then
-    socket:on("connectionAttempt", function(address, p, family) print(("  trying %s:%d (IPv%d)"):format(address, p, family)) end)
-    socket:on("connectionAttemptFailed", function(address, p, _, err) print(("  %s:%d: %s"):format(address, p, err.code)) end)
-    socket:on("connectionAttemptTimeout", function(address, p) print(("  %s:%d is slow, trying the next"):format(address, p)) end)
-  end
+  local socket = net.connect {
+    host = "localhost",
+    port = port,
+    connectTimeout = limit,
+    autoSelectFamilyAttemptTimeout = 50,
+  }
+  if verbose then tell_attempts(socket) end
   socket:on("connect", function()
     found = found + 1
     print(("%5d open at %s"):format(port, socket.remoteAddress))

@@ -1,6 +1,6 @@
--- proxy.lua: passes connections on to another server, over TCP or a Unix socket on either side. pipe() does the work both
--- ways: a slow reader slows the writer down (backpressure), and the end of one direction leaves the other open until it
--- ends too (half-close).
+-- proxy.lua: passes connections on to another server, over TCP or a Unix socket on either side. pipe() does the work
+-- both ways: a slow reader slows the writer down (backpressure), and the end of one direction leaves the other open
+-- until it ends too (half-close).
 --
 --   lua5.4 proxy.lua 8000 127.0.0.1:7000         listens on port 8000, connects to port 7000
 --   lua5.4 proxy.lua /tmp/front.sock /tmp/back.sock
@@ -46,7 +46,8 @@ end)
 
 server:listen(tonumber(from) and { port = tonumber(from), host = "127.0.0.1" } or { path = from }, function()
   local address = server:address()
-  print("passing " .. (type(address) == "string" and address or address.address .. ":" .. address.port) .. " on to " .. to)
+  local where = type(address) == "string" and address or address.address .. ":" .. address.port
+  print("passing " .. where .. " on to " .. to)
 end)
 
 for _, signal in ipairs { "SIGINT", "SIGTERM" } do

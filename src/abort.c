@@ -68,15 +68,6 @@ void cnet_abort_add_until_close(lua_State *L, cnet_runtime *rt, int index, int e
 
 /* ---- 'abort' ---- */
 
-/* Calls a method of net.EventEmitter with the nargs arguments on top, and leaves one result. */
-static void call_emitter(lua_State *L, const char *method, int nargs) {
-  cnet_class_define(L, &cnet_emitter_class);
-  lua_getfield(L, -1, method);
-  lua_remove(L, -2);
-  lua_insert(L, -nargs - 1);
-  lua_call(L, nargs, 1);
-}
-
 static int raise_again(lua_State *L) {
   lua_settop(L, 1);
   return lua_error(L);
@@ -96,7 +87,7 @@ static void dispatch(lua_State *L, cnet_runtime *rt, int self) {
   event = lua_gettop(L);
   lua_pushvalue(L, self);
   lua_pushliteral(L, "abort");
-  call_emitter(L, "rawListeners", 2);
+  cnet_emitter_call(L, "rawListeners", 2);
   listeners = lua_gettop(L);
   if (!lua_istable(L, listeners)) return;
   n = (lua_Integer)lua_rawlen(L, listeners);
@@ -197,7 +188,7 @@ static int method_add_event_listener(lua_State *L) {
   }
   lua_settop(L, 3);
   for (int i = 1; i <= 3; i++) lua_pushvalue(L, i);
-  call_emitter(L, "listenerCount", 3);
+  cnet_emitter_call(L, "listenerCount", 3);
   there = lua_tointeger(L, -1) > 0;
   lua_settop(L, 3);
   if (there) return 0;

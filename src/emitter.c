@@ -631,6 +631,14 @@ static const cnet_member members[] = {{"on", method_on, NULL, NULL},
 const cnet_class cnet_emitter_class = {
     .id = CNET_EVENT_EMITTER, .name = "net.EventEmitter", .members = members, .construct = construct};
 
+void cnet_emitter_call(lua_State *L, const char *method, int nargs) {
+  cnet_class_define(L, &cnet_emitter_class);
+  lua_getfield(L, -1, method);
+  lua_remove(L, -2);
+  lua_insert(L, -nargs - 1);
+  lua_call(L, nargs, 1);
+}
+
 void cnet_emitter_register(lua_State *L) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &listeners_key) == LUA_TNIL) {
     lua_newtable(L);

@@ -148,6 +148,7 @@ void cnet_handle_abandon(cnet_handle *h) {
   if (h->closing) {
     free_if_unheld(h);
   } else if (!h->rt->closed) {
+    if (uv_is_active(&h->uv.handle) && uv_has_ref(&h->uv.handle)) h->rt->left_open = true;
     h->closing = true;
     close_uv(h);
   }

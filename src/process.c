@@ -177,15 +177,6 @@ static void unwatch(watcher *w) {
   forget(w);
 }
 
-/* Calls a method of net.EventEmitter with the nargs arguments on top, and leaves one result. */
-static void call_emitter(lua_State *L, const char *method, int nargs) {
-  cnet_class_define(L, &cnet_emitter_class);
-  lua_getfield(L, -1, method);
-  lua_remove(L, -2);
-  lua_insert(L, -nargs - 1);
-  lua_call(L, nargs, 1);
-}
-
 /* Watches the signal if its event has listeners, else not. What cannot be watched takes no listeners. */
 static void update(lua_State *L, process *self, int index, int i) {
   cnet_runtime *rt = self->emitter.object.rt;
@@ -202,7 +193,7 @@ static void update(lua_State *L, process *self, int index, int i) {
   if (status == 0) return;
   lua_pushvalue(L, index);
   lua_pushstring(L, name);
-  call_emitter(L, "removeAllListeners", 2);
+  cnet_emitter_call(L, "removeAllListeners", 2);
   cnet_error_push_system(L, status, "uv_signal_start");
   cnet_error_throw(L);
 }
@@ -224,7 +215,7 @@ static int prepend(lua_State *L, const char *method) {
   lua_pushvalue(L, 1);
   lua_pushvalue(L, 2);
   lua_pushvalue(L, 3);
-  call_emitter(L, method, 3);
+  cnet_emitter_call(L, method, 3);
   on_listeners(L, 1, 2, CNET_LISTENER_ADDED);
   lua_settop(L, 1);
   return 1;

@@ -1,7 +1,9 @@
 #include "runtime.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -331,15 +333,44 @@ static void close_descriptor(uv_handle_t *handle, void *arg) {
   if ((handle->type == UV_TCP || handle->type == UV_NAMED_PIPE) && uv_fileno(handle, &fd) == 0 && fd > 2) close(fd);
 }
 
+/* The loop lies apart from the runtime's userdata: after an exit inside a callback libuv may still look at it. */
+struct cnet_loop_memory {
+  struct cnet_loop_memory *next;
+  uv_loop_t loop;
+  char read_buffer[CNET_READ_BUFFER];
+};
+
+/* What is left to the exit stays reachable, so that leak checkers see that it is no leak. */
+static _Atomic(struct cnet_loop_memory *) left_to_the_exit;
+
+static void leave_to_the_exit(struct cnet_loop_memory *memory) {
+  memory->next = atomic_load(&left_to_the_exit);
+  while (!atomic_compare_exchange_weak(&left_to_the_exit, &memory->next, memory)) {
+  }
+}
+
+static void count_open(uv_handle_t *handle, void *arg) {
+  int *count = arg;
+  if (uv_is_active(handle) && uv_has_ref(handle) && !uv_is_closing(handle)) ++*count;
+}
+
+static void warn_if_forgotten(cnet_runtime *rt) {
+  int open = rt->left_open ? 1 : 0;
+  if (rt->ever_ran) return;
+  uv_walk(rt->loop, count_open, &open);
+  if (open > 0 || rt->tick_head != rt->tick_tail)
+    fprintf(stderr, "cnet: the script ended with something still open, and never called net.run()\n");
+}
+
 static int runtime_gc(lua_State *L) {
   cnet_runtime *rt = lua_touserdata(L, 1);
   if (!rt->open || rt->closed) return 0;
   rt->closed = true;
-  if (!rt->ever_ran && something_alive(rt))
-    fprintf(stderr, "cnet: the script ended with something still open, and never called net.run()\n");
+  warn_if_forgotten(rt);
   if (rt->in_loop) {
     cnet_interrupt_disarm(rt);
     uv_walk(rt->loop, close_descriptor, NULL);
+    leave_to_the_exit(rt->memory);
     return 0;
   }
   events_drop(&rt->deferred);
@@ -347,9 +378,9 @@ static int runtime_gc(lua_State *L) {
   events_drop(&rt->posted);
   uv_walk(rt->loop, close_handle, NULL);
   while (uv_loop_close(rt->loop) == UV_EBUSY) uv_run(rt->loop, UV_RUN_ONCE);
-  free(rt->timers);
-  free(rt->read_buffer);
   if (rt->spare_fd >= 0) close(rt->spare_fd);
+  free(rt->timers);
+  free(rt->memory);
   return 0;
 }
 
@@ -367,15 +398,23 @@ static void ignore_sigpipe(void) {
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* A daemon may have closed its standard descriptors: libuv must not get their numbers, and Node opens them too. */
+static void open_standard_descriptors(void) {
+  int fd;
+  for (fd = 0; fd <= 2; fd++)
+    if (fcntl(fd, F_GETFD) == -1 && errno == EBADF && open("/dev/null", O_RDWR) != fd) return;
+}
+
 static void open_loop(lua_State *L, cnet_runtime *rt) {
   int status;
-  rt->read_buffer = malloc(CNET_READ_BUFFER);
-  if (!rt->read_buffer) luaL_error(L, "not enough memory");
-  rt->loop = &rt->own_loop;
+  rt->memory = calloc(1, sizeof *rt->memory);
+  if (!rt->memory) luaL_error(L, "not enough memory");
+  rt->loop = &rt->memory->loop;
+  rt->read_buffer = rt->memory->read_buffer;
+  open_standard_descriptors();
   status = uv_loop_init(rt->loop);
   if (status < 0) {
-    free(rt->read_buffer);
-    rt->read_buffer = NULL;
+    free(rt->memory);
     luaL_error(L, "cnet: no event loop: %s", uv_strerror(status));
   }
   rt->loop->data = rt;

@@ -45,7 +45,6 @@ enum { CNET_CLASS_LIMIT = 16 };
 
 struct cnet_runtime {
   uv_loop_t *loop;
-  uv_loop_t own_loop;
   lua_State *L; /* the main thread; a coroutine that called us may be gone */
   bool open;    /* the loop exists and Lua may be called */
   bool closed;  /* lua_close has reached us: no Lua from here on */
@@ -54,6 +53,7 @@ struct cnet_runtime {
   bool stopped; /* no Lua until net.run has returned */
   bool failed;  /* an error is parked */
   bool ever_ran;
+  bool left_open;   /* lua_close has found a socket or server open */
   bool resuming;    /* the last turn was stopped in resume_phase */
   bool hold_timers; /* until the check phase of a resumed turn has passed */
   cnet_phase phase; /* of the callback that runs, or ran last */
@@ -82,7 +82,8 @@ struct cnet_runtime {
   bool default_auto_select_family;
   int default_attempt_timeout; /* ms */
   char *read_buffer;
-  int spare_fd; /* a descriptor to give up when there are no more; see handle.c */
+  struct cnet_loop_memory *memory; /* where the loop and the buffer lie */
+  int spare_fd;                    /* a descriptor to give up when there are no more; see handle.c */
 };
 
 /* The runtime of this state, made when first asked for. Leaves nothing on the stack. */

@@ -19,6 +19,7 @@ typedef struct {
   cnet_socket_group group;
   cnet_socket_options accept;
   unsigned listening_id; /* each listen and close: what was begun before is void */
+  bool looking_up;       /* a host, to listen on it */
   bool unref, drop_max_connection;
   lua_Number max_connections; /* 0: no limit */
 } cnet_server;
@@ -52,6 +53,7 @@ static int listener_not_running(lua_State *L) {
 static void close_server(lua_State *L, cnet_server *s, int self) {
   cnet_handle *h = s->handle;
   s->listening_id++;
+  s->looking_up = false;
   s->handle = NULL;
   if (h) cnet_handle_close(L, h, NULL, 0);
   emit_close_if_drained(L, s, self);
@@ -216,6 +218,7 @@ static int listener_lookup(lua_State *L) {
   lua_settop(L, 2);
   lua_pushvalue(L, lua_upvalueindex(2));
   if (s->listening_id != (unsigned)lua_tointeger(L, lua_upvalueindex(3))) return 0;
+  s->looking_up = false;
   if (!lua_isnil(L, 1)) {
     lua_pushvalue(L, 1);
     fail(L, s, 3);
@@ -254,6 +257,7 @@ static void lookup_and_listen(lua_State *L, cnet_server *s, int self, const cnet
   lua_pushinteger(L, o->backlog);
   lua_pushinteger(L, (o->ipv6_only ? 1 : 0) | (o->reuse_port ? 2 : 0));
   cnet_emitter_push_listener(L, listener_lookup, 5);
+  s->looking_up = true;
   if (family) {
     push_literal_result(L, o->host, family);
     cnet_tick(L, runtime_of(s), 2);
@@ -309,6 +313,7 @@ static int method_listen(lua_State *L) {
   }
   cnet_listen_parse(L, is_handle, &o);
   s->listening_id++;
+  s->looking_up = false;
   use_signal(L, s, 1, o.options);
   check_no_handle(L, s); /* an __index of the options, or a 'newListener', may have called listen */
   if (o.host) {
@@ -513,7 +518,7 @@ static int server_gc(lua_State *L) {
 
 static int server_close(lua_State *L) { /* __close */
   cnet_server *s = self_server(L);
-  if (s->handle) close_server(L, s, 1);
+  if (s->handle || s->looking_up) close_server(L, s, 1);
   return 0;
 }
 
