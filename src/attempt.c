@@ -20,17 +20,23 @@ static int bind_local(lua_State *L, cnet_socket *s, int plan, int family) {
     status = cnet_handle_sockname(s->handle, &bound);
     if (status == 0 && bound.port != port) status = UV_EADDRINUSE;
   }
-  if (status < 0) cnet_error_push_endpoint(L, status, "bind", ip, port, NULL);
+  if (status < 0) {
+    lua_pushstring(L, ip);
+    cnet_error_push_endpoint(L, status, "bind", lua_gettop(L), port, NULL);
+    lua_remove(L, -2);
+  }
   return status;
 }
 
 /* Pushes the error of the attempt at index attempt. */
 static void push_connect_error(lua_State *L, int attempt, int status) {
-  int plan, port = (int)cnet_get_integer(L, attempt, "port");
-  const char *address = cnet_get_string(L, attempt, "address"), *ip;
+  int plan, address, port = (int)cnet_get_integer(L, attempt, "port");
+  const char *ip;
   lua_Integer local_port;
   lua_getfield(L, attempt, "plan");
-  plan = lua_gettop(L);
+  lua_getfield(L, attempt, "address");
+  address = lua_gettop(L);
+  plan = address - 1;
   ip = cnet_get_string(L, plan, "localAddress");
   local_port = cnet_get_integer(L, plan, "localPort");
   if (ip && local_port) {
@@ -49,16 +55,17 @@ static void push_connect_error(lua_State *L, int attempt, int status) {
 /* The error of a connect() that failed at once shows the local address, as far as there is one. */
 static void push_immediate_error(lua_State *L, cnet_socket *s, int attempt, int status) {
   cnet_address local;
-  int top = lua_gettop(L);
+  int address = lua_gettop(L) + 1;
+  lua_getfield(L, attempt, "address");
   if (cnet_handle_sockname(s->handle, &local) == 0 && local.family) {
     lua_pushfstring(L, "%s:%d", local.ip, local.port);
   } else {
     lua_pushliteral(L, "undefined:undefined");
   }
-  cnet_error_push_endpoint(L, status, "connect", cnet_get_string(L, attempt, "address"),
-                           (int)cnet_get_integer(L, attempt, "port"), lua_tostring(L, -1));
-  lua_replace(L, top + 1);
-  lua_settop(L, top + 1);
+  cnet_error_push_endpoint(L, status, "connect", address, (int)cnet_get_integer(L, attempt, "port"),
+                           lua_tostring(L, -1));
+  lua_replace(L, address);
+  lua_settop(L, address);
 }
 
 /* Emits an attempt's event with its address, port and family, and, if err is not 0, the error at index err. */

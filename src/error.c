@@ -73,56 +73,66 @@ static void push_code(lua_State *L, int status) {
 }
 
 void cnet_error_push_system(lua_State *L, int status, const char *syscall) {
-  cnet_error_push_endpoint(L, status, syscall, NULL, 0, NULL);
+  cnet_error_push_endpoint(L, status, syscall, 0, 0, NULL);
 }
 
-static void push_where(lua_State *L, const char *address, int port) {
+/* Pushes " address:port", " address" or "". Not by a format: an abstract socket's name has a NUL in it. */
+static void push_where(lua_State *L, int address, int port) {
+  if (!address && port <= 0) {
+    lua_pushliteral(L, "");
+    return;
+  }
+  lua_pushliteral(L, " ");
+  if (address) {
+    lua_pushvalue(L, address);
+  } else {
+    lua_pushliteral(L, "null");
+  }
   if (port > 0) {
-    lua_pushfstring(L, " %s:%d", address ? address : "null", port);
-  } else if (address) {
-    /* not by a format: an abstract socket's name begins with a NUL, which Node shows too */
-    lua_pushfstring(L, " %s", address);
+    lua_pushfstring(L, ":%d", port);
   } else {
     lua_pushliteral(L, "");
   }
+  lua_concat(L, 3);
 }
 
-static void set_endpoint(lua_State *L, const char *address, int port) {
-  if (address) set_string(L, "address", address);
+/* Pops the message; code is the index of the code, whose place the error takes. */
+static void push_with_endpoint(lua_State *L, int status, int code, const char *syscall, int address, int port) {
+  push_bare(L, "Error");
+  set_system(L, status, lua_tostring(L, code), syscall);
+  if (address) {
+    lua_pushvalue(L, address);
+    lua_setfield(L, -2, "address");
+  }
   if (port != 0) {
     lua_pushinteger(L, port);
     lua_setfield(L, -2, "port");
   }
+  lua_replace(L, code);
+  lua_settop(L, code);
 }
 
-void cnet_error_push_listen(lua_State *L, int status, const char *address, int port) {
+void cnet_error_push_listen(lua_State *L, int status, int address, int port) {
   char text[256];
   int code;
   push_code(L, status);
   code = lua_gettop(L);
+  lua_pushfstring(L, "listen %s: %s", lua_tostring(L, code), uv_strerror_r(status, text, sizeof text));
   push_where(L, address, port);
-  lua_pushfstring(L, "listen %s: %s%s", lua_tostring(L, code), uv_strerror_r(status, text, sizeof text),
-                  lua_tostring(L, -1));
-  push_bare(L, "Error");
-  set_system(L, status, lua_tostring(L, code), "listen");
-  set_endpoint(L, address, port);
-  lua_replace(L, code);
-  lua_settop(L, code);
+  lua_concat(L, 2);
+  push_with_endpoint(L, status, code, "listen", address, port);
 }
 
-void cnet_error_push_endpoint(lua_State *L, int status, const char *syscall, const char *address, int port,
+void cnet_error_push_endpoint(lua_State *L, int status, const char *syscall, int address, int port,
                               const char *details) {
   int code;
   push_code(L, status);
   code = lua_gettop(L);
+  lua_pushfstring(L, "%s %s", syscall, lua_tostring(L, code));
   push_where(L, address, port);
-  lua_pushfstring(L, "%s %s%s", syscall, lua_tostring(L, code), lua_tostring(L, -1));
-  if (details) lua_pushfstring(L, "%s - Local (%s)", lua_tostring(L, -1), details);
-  push_bare(L, "Error");
-  set_system(L, status, lua_tostring(L, code), syscall);
-  set_endpoint(L, address, port);
-  lua_replace(L, code);
-  lua_settop(L, code);
+  lua_pushfstring(L, details ? " - Local (%s)" : "", details);
+  lua_concat(L, 3);
+  push_with_endpoint(L, status, code, syscall, address, port);
 }
 
 void cnet_error_push_lookup(lua_State *L, int status, const char *hostname) {

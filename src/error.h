@@ -15,11 +15,11 @@ int cnet_error_throw(lua_State *L);
 
 /* "read ECONNRESET": code, errno, syscall. */
 void cnet_error_push_system(lua_State *L, int status, const char *syscall);
-/* "listen EADDRINUSE: address already in use 127.0.0.1:80": also address and port; address may be NULL, and a port
- * of 0 is left out, -1 (a path) is shown as a field only. */
-void cnet_error_push_listen(lua_State *L, int status, const char *address, int port);
-/* "connect ECONNREFUSED 127.0.0.1:80[ - Local (127.0.0.1:99)]"; address may be NULL, and details too. */
-void cnet_error_push_endpoint(lua_State *L, int status, const char *syscall, const char *address, int port,
+/* "listen EADDRINUSE: address already in use 127.0.0.1:80": also address (the string at that index, 0 for none) and
+ * port; a port of 0 is left out, -1 (a path) is shown as a field only. */
+void cnet_error_push_listen(lua_State *L, int status, int address, int port);
+/* "connect ECONNREFUSED 127.0.0.1:80[ - Local (127.0.0.1:99)]"; the address likewise; details may be NULL. */
+void cnet_error_push_endpoint(lua_State *L, int status, const char *syscall, int address, int port,
                               const char *details);
 /* "getaddrinfo ENOTFOUND name", with hostname. */
 void cnet_error_push_lookup(lua_State *L, int status, const char *hostname);

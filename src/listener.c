@@ -2,6 +2,11 @@
 
 #include <string.h>
 
+static void set_address(cnet_listener_place *at, const char *address, size_t length) {
+  at->address = address;
+  at->length = length;
+}
+
 /* The handle if it could be bound or opened; else it is closed. */
 static cnet_handle *keep_if_good(cnet_handle *h, int status) {
   if (status == 0) return h;
@@ -21,16 +26,16 @@ static cnet_handle *bind_port(cnet_runtime *rt, const cnet_listen_options *o, co
                               int *status) {
   cnet_handle *h;
   at->port = o->port;
-  at->address = ip ? ip : "::";
+  set_address(at, ip ? ip : "::", ip ? strlen(ip) : 2);
   h = bind_ip(rt, o, at->address, status);
   if (h || ip || o->ipv6_only) return h;
-  at->address = "0.0.0.0";
+  set_address(at, "0.0.0.0", 7);
   return bind_ip(rt, o, at->address, status);
 }
 
 static cnet_handle *bind_path(cnet_runtime *rt, const cnet_listen_options *o, cnet_listener_place *at, int *status) {
   cnet_handle *h = cnet_handle_new(rt, CNET_HANDLE_PIPE, status);
-  at->address = o->path;
+  set_address(at, o->path, o->path_length);
   at->port = -1;
   if (h) *status = cnet_handle_bind_path(h, o->path, o->path_length);
   return keep_if_good(h, *status);

@@ -10,6 +10,7 @@
 /* Where it was tried, for the message of an error. The address may be NULL; the port is -1 where there is none. */
 typedef struct {
   const char *address;
+  size_t length;
   int port;
 } cnet_listener_place;
 

@@ -139,7 +139,8 @@ static cnet_handle *handle_at(lua_State *L, int index) {
 /* (server, listening id): 'close' after a failed listen, unless something was begun since */
 static int tick_close_after_failure(lua_State *L) {
   cnet_server *s = lua_touserdata(L, 1);
-  if (s->listening_id == (unsigned)lua_tointeger(L, 2)) emit_close_if_drained(L, s, 1);
+  if (s->listening_id != (unsigned)lua_tointeger(L, 2)) return 0;
+  if (!s->handle && s->group.count == 0) cnet_emit(L, 1, "close", 0);
   return 0;
 }
 
@@ -187,7 +188,9 @@ static void settle(lua_State *L, cnet_server *s, int self, int status, const cne
   }
   lua_pushcfunction(L, tick_fail);
   lua_pushvalue(L, self);
-  cnet_error_push_listen(L, status, at->address, at->port);
+  if (at->address) lua_pushlstring(L, at->address, at->length);
+  cnet_error_push_listen(L, status, at->address ? lua_gettop(L) : 0, at->port);
+  if (at->address) lua_remove(L, -2);
   cnet_tick(L, rt, 2);
 }
 
@@ -467,9 +470,25 @@ static int get_keep_alive_initial_delay(lua_State *L) {
   return 1;
 }
 
+static int set_keep_alive_initial_delay(lua_State *L) { /* in seconds, as Node's property is */
+  int seconds = cnet_trunc32(cnet_to_number(L, 3));
+  self_server(L)->accept.keep_alive_delay = seconds > 0 ? seconds : 0;
+  return 0;
+}
+
+static size_t high_water_mark_of(lua_Number n) {
+  if (!(n >= 0)) return CNET_DEFAULT_HIGH_WATER_MARK;
+  return n < 9e15 ? (size_t)n : SIZE_MAX;
+}
+
 static int get_high_water_mark(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)self_server(L)->accept.high_water_mark);
   return 1;
+}
+
+static int set_high_water_mark(lua_State *L) {
+  self_server(L)->accept.high_water_mark = high_water_mark_of(cnet_to_number(L, 3));
+  return 0;
 }
 
 /* ---- the class ---- */
@@ -483,8 +502,7 @@ static void read_options(lua_State *L, int options, cnet_socket_options *out) {
   out->keep_alive = cnet_option_true(L, options, "keepAlive");
   out->keep_alive_delay = cnet_option_seconds(L, options, "keepAliveInitialDelay");
   if (cnet_option_number(L, options, "highWaterMark")) {
-    lua_Number n = lua_tonumber(L, -1);
-    if (n >= 0) out->high_water_mark = n < 9e15 ? (size_t)n : SIZE_MAX;
+    out->high_water_mark = high_water_mark_of(lua_tonumber(L, -1));
     lua_pop(L, 1);
   }
 }
@@ -530,7 +548,11 @@ static int server_tostring(lua_State *L) {
     lua_pushliteral(L, "net.Server (not listening)");
   } else if (s->handle->kind != CNET_HANDLE_TCP) {
     cnet_class_slot(L, 1, SLOT_PATH);
-    lua_pushfstring(L, "net.Server (%s)", lua_isstring(L, -1) ? lua_tostring(L, -1) : "pipe");
+    if (!lua_isstring(L, -1)) lua_pushliteral(L, "pipe");
+    lua_pushliteral(L, "net.Server (");
+    lua_insert(L, -2);
+    lua_pushliteral(L, ")");
+    lua_concat(L, 3); /* by its length: an abstract name has a NUL */
   } else if (cnet_handle_sockname(s->handle, &address) == 0) {
     lua_pushfstring(L, address.family == 6 ? "net.Server ([%s]:%d)" : "net.Server (%s:%d)", address.ip, address.port);
   } else {
@@ -539,26 +561,27 @@ static int server_tostring(lua_State *L) {
   return 1;
 }
 
-static const cnet_member members[] = {{"listen", method_listen, NULL, NULL},
-                                      {"close", method_close, NULL, NULL},
-                                      {"address", method_address, NULL, NULL},
-                                      {"getConnections", method_get_connections, NULL, NULL},
-                                      {"closeAllConnections", method_close_all_connections, NULL, NULL},
-                                      {"closeIdleConnections", method_close_idle_connections, NULL, NULL},
-                                      {"ref", method_ref, NULL, NULL},
-                                      {"unref", method_unref, NULL, NULL},
-                                      {"listening", NULL, get_listening, NULL},
-                                      {"connections", NULL, get_connections, NULL},
-                                      {"maxConnections", NULL, get_max_connections, set_max_connections},
-                                      {"dropMaxConnection", NULL, get_drop_max_connection, set_drop_max_connection},
-                                      {"allowHalfOpen", NULL, get_allow_half_open, set_allow_half_open},
-                                      {"pauseOnConnect", NULL, get_pause_on_connect, set_pause_on_connect},
-                                      {"noDelay", NULL, get_no_delay, set_no_delay},
-                                      {"keepAlive", NULL, get_keep_alive, set_keep_alive},
-                                      {"keepAliveInitialDelay", NULL, get_keep_alive_initial_delay, NULL},
-                                      {"highWaterMark", NULL, get_high_water_mark, NULL},
-                                      {"_handle", NULL, get_handle, NULL},
-                                      {NULL, NULL, NULL, NULL}};
+static const cnet_member members[] = {
+    {"listen", method_listen, NULL, NULL},
+    {"close", method_close, NULL, NULL},
+    {"address", method_address, NULL, NULL},
+    {"getConnections", method_get_connections, NULL, NULL},
+    {"closeAllConnections", method_close_all_connections, NULL, NULL},
+    {"closeIdleConnections", method_close_idle_connections, NULL, NULL},
+    {"ref", method_ref, NULL, NULL},
+    {"unref", method_unref, NULL, NULL},
+    {"listening", NULL, get_listening, NULL},
+    {"connections", NULL, get_connections, NULL},
+    {"maxConnections", NULL, get_max_connections, set_max_connections},
+    {"dropMaxConnection", NULL, get_drop_max_connection, set_drop_max_connection},
+    {"allowHalfOpen", NULL, get_allow_half_open, set_allow_half_open},
+    {"pauseOnConnect", NULL, get_pause_on_connect, set_pause_on_connect},
+    {"noDelay", NULL, get_no_delay, set_no_delay},
+    {"keepAlive", NULL, get_keep_alive, set_keep_alive},
+    {"keepAliveInitialDelay", NULL, get_keep_alive_initial_delay, set_keep_alive_initial_delay},
+    {"highWaterMark", NULL, get_high_water_mark, set_high_water_mark},
+    {"_handle", NULL, get_handle, NULL},
+    {NULL, NULL, NULL, NULL}};
 
 const cnet_class cnet_server_class = {.id = CNET_SERVER,
                                       .name = "net.Server",
