@@ -75,6 +75,7 @@ static void push_from_base64(lua_State *L, const char *text, size_t size) {
   unsigned bits = 0, count = 0;
   for (i = 0; i < size; i++) {
     int value = base64_value(text[i]);
+    if (text[i] == '=') break;
     if (value < 0) continue;
     bits = (bits << 6 | (unsigned)value) & 0xFFFFFF;
     count += 6;

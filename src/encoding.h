@@ -16,7 +16,8 @@ typedef enum { CNET_UTF8, CNET_LATIN1, CNET_ASCII, CNET_HEX, CNET_BASE64, CNET_B
 cnet_encoding cnet_check_encoding(lua_State *L, int index);
 /* The name that readableEncoding shows. */
 const char *cnet_encoding_name(cnet_encoding encoding);
-/* Pushes the bytes of the text at index. Hex ends at the first pair that is none; base64 skips what is none. */
+/* Pushes the bytes of the text at index. Hex ends at the first pair that is none; base64 ends at '=' and
+ * skips what else is none. */
 void cnet_encoding_push_bytes(lua_State *L, int index, cnet_encoding encoding);
 
 /* Holds back what is not whole yet: a part of a character, or of a group of three bytes. */

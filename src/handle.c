@@ -289,13 +289,17 @@ static void read_body(lua_State *L, void *arg) {
 static void on_alloc(uv_handle_t *uv, size_t suggested, uv_buf_t *out) {
   cnet_handle *h = uv->data;
   (void)suggested;
-  *out = h->rt->stopped ? uv_buf_init(NULL, 0) : uv_buf_init(h->rt->read_buffer, CNET_READ_BUFFER);
+  if (h->rt->stopped) h->held = true;
+  *out = h->rt->stopped || (h->rt->hold_timers && !h->held) ? uv_buf_init(NULL, 0)
+                                                            : uv_buf_init(h->rt->read_buffer, CNET_READ_BUFFER);
 }
 
 static void on_read(uv_stream_t *uv, ssize_t nread, const uv_buf_t *buffer) {
   cnet_handle *h = uv->data;
   reading r = {h, nread, buffer->base};
-  if (nread == 0 || h->rt->stopped || h->rt->closed) return;
+  if (h->rt->stopped && nread == UV_EOF) uv_read_start(uv, on_alloc, on_read); /* so that poll tells of it again */
+  if (nread == 0 || nread == UV_ENOBUFS || h->rt->stopped || h->rt->closed) return;
+  h->held = false;
   cnet_protect(h->rt, CNET_PHASE_POLL, read_body, &r);
 }
 

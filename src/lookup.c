@@ -93,7 +93,6 @@ static void deliver(lua_State *L, void *arg) {
 static void on_found(uv_getaddrinfo_t *uv, int status, struct addrinfo *found) {
   request *r = uv->data;
   r->found = found;
-  r->rt->lookups--;
   cnet_deliver(r->rt, &r->event, status);
 }
 
@@ -117,7 +116,6 @@ void cnet_lookup(lua_State *L, cnet_runtime *rt, const char *host, int family, i
   cnet_pin(L, rt, r, fn);
   cnet_pin(L, rt, &r->rt, fn + 1);
   status = uv_getaddrinfo(rt->loop, &r->uv, on_found, host, NULL, &wanted);
-  if (status == 0) rt->lookups++;
   if (status < 0) { /* a name that cannot be one: told in the next turn, too */
     r->event.status = status;
     cnet_runtime_post(rt, &r->event);

@@ -226,10 +226,15 @@ static void push_link(lua_State *L, bool ends) {
   }
 }
 
+/* Before anything is changed; what it cannot do besides shows when it is to do it, as in Node. */
 static void check_destination(lua_State *L, int index) {
   int type = lua_type(L, index);
-  if (type != LUA_TUSERDATA && type != LUA_TTABLE)
-    cnet_error_arg_type(L, "argument", "destination", "an emitter with write and end_", index);
+  bool emitter = type == LUA_TUSERDATA || type == LUA_TTABLE;
+  if (emitter) {
+    emitter = lua_getfield(L, index, "on") != LUA_TNIL;
+    lua_pop(L, 1);
+  }
+  if (!emitter) cnet_error_arg_type(L, "argument", "destination", "an emitter with write and end_", index);
 }
 
 /* pipe(destination, {end = false}) */

@@ -355,7 +355,7 @@ static void count_open(uv_handle_t *handle, void *arg) {
 }
 
 static void warn_if_forgotten(cnet_runtime *rt) {
-  int open = rt->left_open || rt->lookups > 0 ? 1 : 0;
+  int open = rt->left_open || rt->loop->active_reqs.count > 0 ? 1 : 0;
   if (rt->ever_ran) return;
   uv_walk(rt->loop, count_open, &open);
   if (open > 0 || rt->tick_head != rt->tick_tail)
