@@ -98,10 +98,18 @@ static void push_method(lua_State *L, lua_CFunction fn) {
   lua_pushcclosure(L, fn, 1);
 }
 
-static void add_methods(lua_State *L, const cnet_member *m) {
-  for (; m && m->name; m++) {
+/* Two names of one method are one function. */
+static void add_methods(lua_State *L, const cnet_member *rows) {
+  const cnet_member *m, *same;
+  for (m = rows; m && m->name; m++) {
     if (!m->method) continue;
-    push_method(L, m->method);
+    for (same = rows; same->method != m->method; same++) {
+    }
+    if (same == m) {
+      push_method(L, m->method);
+    } else {
+      lua_getfield(L, -1, same->name);
+    }
     lua_setfield(L, -2, m->name);
   }
 }
