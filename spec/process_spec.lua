@@ -64,7 +64,7 @@ describe("net.process", function()
     assert.is_false(net.run())
   end)
 
-  it("a listener gets the name and the number, and keeps nothing alive", function()
+  it("a listener gets the name and the number, and keeps nothing alive #timing", function()
     local output, how, code = child [[
       process:on("SIGTERM", function(...) print("second", ...) end)
       process:prependListener("SIGTERM", function(...) print("first", ...) end)

@@ -50,7 +50,7 @@ describe("net.setTimeout", function()
     assert.equal(argument, got[2])
   end)
 
-  it("runs timers of one duration in the order they were started, lists by when they are due", function()
+  it("runs timers of one duration in the order they were started, lists by when they are due #timing", function()
     local note, log = recorder()
     net.setTimeout(note, 20, "20")
     net.setTimeout(note, 3, "3a")
@@ -128,7 +128,7 @@ describe("net.setTimeout", function()
     assert.truthy(output:find("one\ntwo\n", 1, true))
   end)
 
-  it("keeps the order of many durations, also when some are cleared", function()
+  it("keeps the order of many durations, also when some are cleared #timing", function()
     local fired, expected, last = 0, 0, -1
     for i = 1, 400 do
       local ms = (i * 7919) % 40 * 5 + 1
@@ -459,7 +459,7 @@ describe("after net.stop", function()
 end)
 
 describe("lua_close", function()
-  it("with active timers is silent", function()
+  it("with active timers is silent #timing", function()
     local output, how, code = child [[
       net.setTimeout(print, 1e6, "a")
       net.setInterval(print, 5, "b"):unref()

@@ -167,6 +167,16 @@ local function take(name)
   return text
 end
 
+-- The same path for a program that is started in another folder.
+local function absolute(path)
+  local pipe = assert(io.popen "pwd")
+  local here = pipe:read "l"
+  pipe:close()
+  return (path:gsub("[^;]+", function(template)
+    return template:find "^/" and template or here .. "/" .. template
+  end))
+end
+
 -- Runs a script as a program of its own, where `cnet` is the one under test and `arg` the further arguments.
 -- Returns what it wrote to stdout and to stderr, its exit code, or nil and the number of the signal that ended it.
 -- `script` may be a table: { script, prefix = "env NAME=value", input = "text for stdin" }.
@@ -176,7 +186,7 @@ function support.lua(script, ...)
   local out, err, source, input = base .. ".out", base .. ".err", base .. ".lua", base .. ".in"
   local file = assert(io.open(source, "wb"))
   -- one line, so that the script's own lines keep their numbers
-  file:write("package.cpath = ", ("%q"):format(package.cpath), " ", options[1])
+  file:write("package.cpath = ", ("%q"):format(absolute(package.cpath)), " ", options[1])
   file:close()
   file = assert(io.open(input, "wb"))
   file:write(options.input or "")
