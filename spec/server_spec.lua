@@ -725,7 +725,7 @@ describe("server:getConnections", function()
   end)
 
   it("counts what child processes hold", function()
-    pending "child processes come with the issue on several processes"
+    pending "child processes are not there yet"
   end)
 end)
 
@@ -765,7 +765,7 @@ describe("server.connections", function()
   end)
 
   it("is nil once a socket was sent to a child process", function()
-    pending "child processes come with the issue on several processes"
+    pending "child processes are not there yet"
   end)
 end)
 
@@ -1596,24 +1596,16 @@ describe("many clients", function()
   end)
 end)
 
-describe("a server's names of later issues", function()
+describe("what a server does not do yet", function()
   it("blockList closes connections of blocked addresses without 'connection'", function()
-    pending "BlockList comes with the issue on net.Socket"
-  end)
-
-  it("socket:setTypeOfService and getTypeOfService", function()
-    pending "they come with the issue on net.Socket"
+    pending "BlockList is not there yet"
   end)
 
   it("BlockList's and SocketAddress's additions of later Nodes", function()
-    pending "they come with the issue on net.Socket"
-  end)
-
-  it("connectTimeout gives ETIMEDOUT", function()
-    pending "connect's options come with the issue on net.Socket"
+    pending "BlockList and SocketAddress are not there yet"
   end)
 
   it("close waits for sockets that child processes hold, and getConnections answers when those have died", function()
-    pending "child processes come with the issue on several processes"
+    pending "child processes are not there yet"
   end)
 end)

@@ -196,11 +196,12 @@ void cnet_runtime_stop(cnet_runtime *rt) {
   if (rt->in_loop) uv_stop(rt->loop);
 }
 
-/* Goes on where the last turn was stopped, up to where uv_run begins: with the timers. */
+/* Goes on where the last turn was stopped, up to where uv_run begins: with the timers. Tells whether anything was done:
+ * net.run("once") need not wait then. */
 static bool resume(cnet_runtime *rt) {
-  bool any;
+  bool any = rt->tick_head != rt->tick_tail;
   cnet_protect(rt, CNET_PHASE_POLL, NULL, NULL); /* the ticks */
-  any = cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->deferred);
+  any = cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->deferred) || any;
   if (rt->stopped || !rt->resuming) return any;
   if (rt->resume_phase == CNET_PHASE_POLL) {
     rt->hold_timers = true; /* until the rest of that turn, poll, check and closing, has passed */

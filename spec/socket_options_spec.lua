@@ -1,0 +1,589 @@
+-- A socket's options, timeout, ref, addresses and counters. What is expected is what node v20 does.
+
+local net = require "cnet"
+local support = require "spec.support"
+local sockets = require "spec.support.sockets"
+
+local caught, recorder = support.caught, support.recorder
+
+local function finish(client, peer)
+  client:destroy()
+  peer:destroy()
+  support.run()
+end
+
+local function each_kind(run)
+  for _, kind in ipairs { "tcp", "unix" } do run(kind) end
+end
+
+describe("setTimeout", function()
+  after_each(support.clean)
+
+  it("refuses what is no duration, and what is no callback", function()
+    local socket = net.Socket()
+    for _, bad in ipairs { "100", true, {}, print } do
+      local err = caught(socket.setTimeout, socket, bad)
+      assert.equal("ERR_INVALID_ARG_TYPE", err.code)
+      assert.truthy(err.message:find('The "msecs" argument must be of type number. Received ', 1, true))
+    end
+    assert.equal("ERR_INVALID_ARG_TYPE", caught(socket.setTimeout, socket).code)
+    for _, bad in ipairs { -1, 1 / 0, -1 / 0, 0 / 0 } do
+      local err = caught(socket.setTimeout, socket, bad)
+      assert.equal("ERR_OUT_OF_RANGE", err.code)
+      assert.equal("RangeError", err.name)
+    end
+    assert.equal('The value of "msecs" is out of range. It must be a non-negative finite number. Received -1',
+      caught(socket.setTimeout, socket, -1).message)
+    for _, bad in ipairs { "x", 1, {}, true } do
+      for _, ms in ipairs { 0, 10 } do
+        assert.equal("ERR_INVALID_ARG_TYPE", caught(socket.setTimeout, socket, ms, bad).code)
+      end
+    end
+    socket:destroy()
+    support.run()
+  end)
+
+  it("returns the socket, and the property says what was set", function()
+    local socket = net.Socket()
+    assert.is_nil(socket.timeout)
+    assert.equal(socket, socket:setTimeout(0))
+    assert.equal(0, socket.timeout)
+    assert.equal(socket, socket:setTimeout(5000, nil))
+    assert.equal(5000, socket.timeout)
+    assert.equal("integer", math.type(socket.timeout))
+    socket:setTimeout(1.5)
+    assert.equal(1.5, socket.timeout)
+    socket:setTimeout(20.0)
+    assert.equal("integer", math.type(socket.timeout))
+    assert.equal(0, socket:listenerCount "timeout")
+    socket:destroy()
+    support.run()
+  end)
+
+  it("adds the callback as a listener used once; 0 takes it off", function()
+    local socket = net.Socket()
+    local function callback() end
+    socket:setTimeout(1000, callback)
+    assert.equal(1, socket:listenerCount "timeout")
+    assert.equal(callback, socket:listeners "timeout"[1])
+    socket:setTimeout(1000, callback)
+    assert.equal(2, socket:listenerCount "timeout")
+    socket:setTimeout(0)
+    assert.equal(2, socket:listenerCount "timeout")
+    socket:setTimeout(0, callback)
+    assert.equal(1, socket:listenerCount "timeout")
+    socket:setTimeout(0, callback)
+    assert.equal(0, socket:listenerCount "timeout")
+    socket:destroy()
+    support.run()
+  end)
+
+  each_kind(function(kind)
+    it("tells of idleness once, and closes nothing (" .. kind .. ")", function()
+      local client, peer = sockets.pair { kind = kind }
+      peer:resume()
+      local note, log = recorder()
+      sockets.watch(client, note)
+      client:setTimeout(15, function() note "callback" end)
+      net.setTimeout(function() end, 80)
+      sockets.wait(function() return #log > 0 end)
+      assert.same({ "timeout", "callback" }, log)
+      local waited
+      net.setTimeout(function() waited = true end, 50)
+      sockets.wait(function() return waited end)
+      assert.same({ "timeout", "callback" }, log)
+      assert.is_false(client.destroyed)
+      client:end_()
+      client:resume()
+      support.run()
+    end)
+  end)
+
+  it("fires again after the next activity", function()
+    local client, peer = sockets.pair()
+    peer:resume()
+    client:resume()
+    local hits = 0
+    client:on("timeout", function()
+      hits = hits + 1
+      if hits == 1 then
+        client:write "activity of ours"
+      elseif hits == 2 then
+        peer:write "activity of theirs"
+      else
+        client:end_()
+      end
+    end)
+    client:setTimeout(10)
+    support.run()
+    assert.equal(3, hits)
+  end)
+
+  it("begins anew with data that comes, and with data that goes", function()
+    for _, who in ipairs { "client", "peer" } do
+      local client, peer = sockets.pair()
+      client:resume()
+      peer:resume()
+      local beats, at = 0, nil
+      client:setTimeout(60, function() at = beats end)
+      local writer = who == "client" and client or peer
+      local interval
+      interval = net.setInterval(function()
+        beats = beats + 1
+        if beats <= 8 then writer:write "beat" else net.clearInterval(interval) end
+      end, 20)
+      sockets.wait(function() return at end)
+      assert.truthy(at >= 8, who .. ": idle after " .. at .. " beats")
+      finish(client, peer)
+      net.clearInterval(interval)
+    end
+  end)
+
+  it("works on a socket that never connects, and holds no loop", function()
+    local socket = net.Socket()
+    local note, log = recorder()
+    sockets.watch(socket, note)
+    socket:setTimeout(5, function() note "callback" end)
+    support.run()
+    assert.same({}, log)
+    net.setTimeout(function() end, 40)
+    support.run()
+    assert.same({ "timeout", "callback" }, log)
+    socket:destroy()
+    support.run()
+  end)
+
+  it("does not keep the loop alive", function()
+    local client, peer = sockets.pair()
+    client:setTimeout(20000)
+    peer:setTimeout(20000)
+    client:unref()
+    peer:unref()
+    assert.is_false(support.run(1000))
+    client:ref()
+    peer:ref()
+    finish(client, peer)
+  end)
+
+  it("runs while a lookup or a connection takes its time", function()
+    local answer
+    local socket = net.connect {
+      host = "slow.invalid", port = 1, timeout = 10,
+      lookup = function(_, _, callback) answer = callback end,
+    }
+    assert.equal(10, socket.timeout)
+    local note, log = recorder()
+    socket:on("timeout", function()
+      note("timeout", socket.connecting)
+      answer(net.Error("slow", { code = "E_SLOW" }))
+    end)
+    socket:on("error", function(err) note("error", err.code) end)
+    socket:on("close", function(failed) note("close", failed) end)
+    net.setTimeout(function() end, 60)
+    support.run()
+    assert.same({ "timeout true", "error E_SLOW", "close true" }, log)
+  end)
+
+  it("is over with destroy, and does nothing afterwards", function()
+    local client, peer = sockets.pair()
+    local hits = 0
+    client:setTimeout(5, function() hits = hits + 1 end)
+    peer:resume()
+    client:destroy()
+    assert.equal(client, client:setTimeout(1, function() hits = hits + 1 end))
+    assert.equal(client, client:setTimeout "not even looked at")
+    assert.equal(5, client.timeout)
+    net.setTimeout(function() end, 30)
+    support.run()
+    assert.equal(0, hits)
+  end)
+
+  it("can be set, changed and stopped inside its own event", function()
+    local client, peer = sockets.pair()
+    peer:resume()
+    local note, log = recorder()
+    client:on("timeout", function()
+      note(client.timeout)
+      if #log == 1 then
+        client:setTimeout(5)
+      elseif #log == 2 then
+        client:setTimeout(0)
+        net.setTimeout(function() client:destroy() end, 30)
+      end
+    end)
+    client:setTimeout(10)
+    net.setTimeout(function() end, 60)
+    support.run()
+    assert.same({ "10", "5" }, log)
+  end)
+
+  it("lets its error leave net.run, and the socket goes on", function()
+    local client, peer = sockets.pair()
+    peer:resume()
+    client:setTimeout(5, function() error("in timeout", 0) end)
+    assert.equal("in timeout", caught(net.run))
+    assert.is_false(client.destroyed)
+    client:end_()
+    support.run()
+  end)
+
+  it("is put off while a big write makes progress", function()
+    local client, peer = sockets.pair { server = { pauseOnConnect = true } }
+    local timeouts, done = 0, false
+    client:write(("x"):rep(32 * 1024 * 1024), function() done = true end)
+    client:setTimeout(40, function()
+      assert(not done)
+      timeouts = timeouts + 1
+    end)
+    -- the peer takes a little every few ms, for much longer than the timeout
+    local beats = 0
+    local interval
+    peer:on("data", function() peer:pause() end)
+    interval = net.setInterval(function()
+      beats = beats + 1
+      for _ = 1, 8 do peer:resume() end
+      if beats == 40 then
+        net.clearInterval(interval)
+        client:destroy()
+        peer:destroy()
+      end
+    end, 5)
+    support.run()
+    assert.equal(40, beats)
+    assert.truthy(timeouts <= 1, timeouts) -- Node looks at the queue only, which may not have moved between two looks
+  end)
+
+  it("clamps what is too long, with a warning", function()
+    local out, err, code = support.lua [[
+      local net = require "cnet"
+      local socket = net.Socket()
+      socket:setTimeout(2 ^ 31)
+      print(socket.timeout)
+    ]]
+    assert.equal(0, code)
+    assert.equal("2147483648\n", out)
+    assert.truthy(err:find("2147483648 does not fit into a 32-bit signed integer", 1, true), err)
+  end)
+
+  it("serves thousands of sockets", function()
+    local fired = 0
+    local list = {}
+    for i = 1, 3000 do
+      list[i] = net.Socket()
+      list[i]:setTimeout(10 + i % 5, function() fired = fired + 1 end)
+    end
+    for i = 1, 3000, 3 do list[i]:destroy() end
+    net.setTimeout(function() end, 60)
+    support.run()
+    assert.equal(2000, fired)
+    for _, socket in ipairs(list) do socket:destroy() end
+    support.run()
+  end)
+end)
+
+describe("a socket's options", function()
+  after_each(support.clean)
+
+  it("return the socket in every state", function()
+    local function check(socket)
+      assert.equal(socket, socket:setNoDelay())
+      assert.equal(socket, socket:setNoDelay(false))
+      assert.equal(socket, socket:setKeepAlive())
+      assert.equal(socket, socket:setKeepAlive(true))
+      assert.equal(socket, socket:setKeepAlive(true, 1000))
+      assert.equal(socket, socket:setKeepAlive(true, { initialDelay = 1000, interval = 1000, count = 2 }))
+      assert.equal(socket, socket:setKeepAlive(false))
+      assert.equal(socket, socket:ref())
+      assert.equal(socket, socket:unref())
+      assert.equal(socket, socket:ref())
+    end
+    check(net.Socket())
+    for _, kind in ipairs { "tcp", "unix" } do
+      local client, peer = sockets.pair { kind = kind }
+      check(client)
+      check(peer)
+      peer:resume()
+      client:destroy()
+      check(client)
+      support.run()
+      check(client)
+    end
+    local connecting = net.connect(sockets.refusing_port(), "127.0.0.1")
+    connecting:on("error", function() end)
+    check(connecting)
+    support.run()
+  end)
+
+  -- What the kernel says, where it can be asked.
+  local function kernel(socket)
+    local options = sockets.options(socket)
+    if not options then pending "the kernel's view of a socket cannot be had here" end
+    return options
+  end
+
+  it("reach the kernel on a connected socket", function()
+    local client, peer = sockets.pair()
+    local before = kernel(client)
+    assert.is_false(before.noDelay)
+    assert.is_false(before.keepAlive)
+    client:setNoDelay()
+    assert.is_true(kernel(client).noDelay)
+    client:setNoDelay(false)
+    assert.is_false(kernel(client).noDelay)
+    client:setKeepAlive(true)
+    local now = kernel(client)
+    assert.is_true(now.keepAlive)
+    assert.equal(before.idle, now.idle)
+    client:setKeepAlive(true, 61999)
+    now = kernel(client)
+    assert.is_true(now.keepAlive)
+    assert.equal(61, now.idle)
+    client:setKeepAlive(true, { initialDelay = 30000, interval = 5000, count = 4 })
+    now = kernel(client)
+    assert.same({ true, 30, 5, 4 }, { now.keepAlive, now.idle, now.interval, now.count })
+    client:setKeepAlive(false)
+    assert.is_false(kernel(client).keepAlive)
+    finish(client, peer)
+  end)
+
+  it("are remembered before connect, and applied then", function()
+    local server = sockets.server()
+    local socket = net.Socket()
+    socket:setNoDelay(true)
+    socket:setKeepAlive(true, { initialDelay = 9000, interval = 3000, count = 6 })
+    local now
+    socket:connect(server:address().port, "127.0.0.1", function()
+      now = sockets.options(socket) or false
+      socket:destroy()
+      server:closeAllConnections()
+      server:close()
+    end)
+    support.run()
+    if not now then return pending "the kernel's view of a socket cannot be had here" end
+    assert.same({ true, true, 9, 3, 6 }, { now.noDelay, now.keepAlive, now.idle, now.interval, now.count })
+  end)
+
+  it("can be given to net.connect and to net.createServer", function()
+    local given = { noDelay = true, keepAlive = true, keepAliveInitialDelay = 7500 }
+    local client, peer = sockets.pair { client = given, server = given }
+    for _, socket in ipairs { client, peer } do
+      local now = kernel(socket)
+      assert.same({ true, true, 7 }, { now.noDelay, now.keepAlive, now.idle })
+    end
+    finish(client, peer)
+  end)
+
+  it("refuse a delay that is no number when they are given", function()
+    assert.equal("ERR_INVALID_ARG_TYPE", caught(net.Socket, { keepAliveInitialDelay = "x" }).code)
+  end)
+end)
+
+describe("ref and unref", function()
+  after_each(support.clean)
+
+  each_kind(function(kind)
+    it("say whether a connection keeps the loop alive (" .. kind .. ")", function()
+      local client, peer = sockets.pair { kind = kind }
+      client:unref()
+      peer:unref()
+      assert.is_false(support.run())
+      local got = sockets.collect(peer)
+      client:write "still works"
+      client:ref()
+      sockets.wait(function() return got.text == "still works" end)
+      peer:ref()
+      client:end_()
+      client:resume()
+      support.run()
+      assert.is_true(client.closed)
+    end)
+  end)
+
+  it("are remembered before the connection", function()
+    local server = sockets.server(function(peer) peer:unref() end)
+    local socket = net.Socket()
+    socket:unref()
+    socket:connect(server:address().port, "127.0.0.1")
+    socket:on("connect", function() server:close() end)
+    assert.is_false(support.run())
+    assert.is_false(socket.connecting)
+    assert.is_false(socket.destroyed)
+    socket:ref()
+    socket:resetAndDestroy()
+    support.reset()
+  end)
+
+  it("undo each other, however often they are called", function()
+    local client, peer = sockets.pair()
+    for _ = 1, 3 do client:unref() end
+    client:ref()
+    peer:unref()
+    local late
+    net.setTimeout(function()
+      late = true
+      client:destroy()
+      peer:destroy()
+    end, 20):unref()
+    support.run()
+    assert.is_true(late)
+  end)
+end)
+
+describe("addresses", function()
+  after_each(support.clean)
+
+  it("mirror each other on both ends", function()
+    local client, peer = sockets.pair()
+    assert.same({ address = "127.0.0.1", family = "IPv4", port = client.localPort }, client:address())
+    assert.equal(client.localAddress, peer.remoteAddress)
+    assert.equal(client.localPort, peer.remotePort)
+    assert.equal(client.localFamily, peer.remoteFamily)
+    assert.equal(client.remoteAddress, peer.localAddress)
+    assert.equal(client.remotePort, peer.localPort)
+    assert.equal("IPv4", client.remoteFamily)
+    assert.equal("integer", math.type(client.localPort))
+    assert.equal("integer", math.type(client.remotePort))
+    assert.are_not.equal(client:address(), client:address())
+    finish(client, peer)
+  end)
+
+  it("are unknown before, and while it connects", function()
+    local server = sockets.server(function(peer) peer:resume() end)
+    local socket = net.Socket()
+    local function unknown()
+      assert.same({}, socket:address())
+      for _, name in ipairs { "localAddress", "localPort", "localFamily", "remoteAddress", "remotePort",
+        "remoteFamily" } do
+        assert.is_nil(socket[name], name)
+      end
+    end
+    unknown()
+    socket:connect(server:address().port, "127.0.0.1")
+    unknown()
+    local port
+    socket:on("connect", function()
+      port = socket.remotePort
+      socket:end_()
+      socket:resume()
+      server:close()
+    end)
+    socket:on("close", function()
+      assert.same({}, socket:address())
+      assert.is_nil(socket.localPort)
+      assert.equal(port, socket.remotePort) -- what was read once is remembered
+    end)
+    support.run()
+    assert.truthy(port)
+    assert.equal("127.0.0.1", socket.remoteAddress)
+  end)
+
+  it("are unknown after destroy when nobody has asked before", function()
+    local client, peer = sockets.pair()
+    peer:resume()
+    client:destroy()
+    assert.is_nil(client.remoteAddress)
+    assert.is_nil(client.remotePort)
+    support.run()
+    assert.is_nil(client.remoteFamily)
+  end)
+
+  it("are not those of the connection before", function()
+    local first = sockets.server(function(peer) peer:end_() end)
+    local second = sockets.server(function(peer) peer:end_() end)
+    local socket = net.Socket()
+    local ports = {}
+    socket:on("connect", function() ports[#ports + 1] = socket.remotePort end)
+    socket:resume()
+    socket:on("close", function()
+      if #ports == 1 then
+        socket:connect(second:address().port, "127.0.0.1")
+        assert.is_nil(socket.remotePort)
+      else
+        first:close()
+        second:close()
+      end
+    end)
+    local expected = { first:address().port, second:address().port }
+    socket:connect(expected[1], "127.0.0.1")
+    support.run()
+    assert.same(expected, ports)
+  end)
+
+  it("are empty for Unix sockets", function()
+    local client, peer = sockets.pair { kind = "unix" }
+    for _, socket in ipairs { client, peer } do
+      assert.same({}, socket:address())
+      for _, name in ipairs { "localAddress", "localPort", "localFamily", "remoteAddress", "remotePort",
+        "remoteFamily" } do
+        assert.is_nil(socket[name], name)
+      end
+    end
+    finish(client, peer)
+  end)
+
+  it("know the server of an accepted socket alone", function()
+    local accepted
+    local server = sockets.server(function(peer)
+      accepted = peer
+      peer:end_()
+      peer:resume()
+    end)
+    local client = net.connect(server:address().port, "127.0.0.1")
+    client:resume()
+    client:on("connect", function() server:close() end)
+    support.run()
+    assert.equal(server, accepted.server)
+    assert.is_nil(client.server)
+  end)
+end)
+
+describe("counters", function()
+  after_each(support.clean)
+
+  each_kind(function(kind)
+    it("count bytes, read or unread, sent or waiting, and outlive the socket (" .. kind .. ")", function()
+      local client, peer = sockets.pair { kind = kind }
+      assert.equal(0, client.bytesRead)
+      assert.equal(0, client.bytesWritten)
+      assert.equal(0, client.bufferSize)
+      client:write "12345"
+      client:write("\xe2\x82\xac")
+      client:write("6162", "hex")
+      assert.equal(10, client.bytesWritten)
+      sockets.wait(function() return peer.bytesRead == 10 end)
+      assert.equal(10, peer.readableLength)
+      peer:end_ "answer"
+      peer:resume()
+      client:resume()
+      client:end_()
+      support.run()
+      assert.equal(10, client.bytesWritten)
+      assert.equal(6, client.bytesRead)
+      assert.equal(6, peer.bytesWritten)
+      assert.equal(10, peer.bytesRead)
+      assert.equal("integer", math.type(client.bytesWritten))
+      assert.is_nil(client.bufferSize)
+    end)
+  end)
+
+  it("count what waits before the connection and behind a full kernel", function()
+    local socket = net.Socket()
+    assert.is_nil(socket.bufferSize)
+    local client, peer = sockets.pair { server = { pauseOnConnect = true } }
+    local size = 16 * 1024 * 1024
+    client:write(("x"):rep(size))
+    client:write "more"
+    assert.equal(size + 4, client.bytesWritten)
+    assert.equal(client.writableLength, client.bufferSize)
+    assert.truthy(client.bufferSize >= 4)
+    local got = sockets.count(peer)
+    client:end_()
+    client:resume()
+    peer:resume()
+    support.run()
+    assert.equal(size + 4, got.length)
+    assert.equal(size + 4, client.bytesWritten)
+    socket:destroy()
+    support.run()
+  end)
+end)
