@@ -713,7 +713,7 @@ describe("listen's exclusive", function()
   end)
 
   it("keeps a worker of a cluster from sharing the handle", function()
-    pending "cluster comes with the issue on several processes"
+    pending "cluster is not there yet"
   end)
 end)
 

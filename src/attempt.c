@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "block_list.h"
 #include "error.h"
 
 /* ---- one attempt ---- */
@@ -116,9 +117,20 @@ static int start_connect(lua_State *L, cnet_socket *s, int self, int attempt, cn
   return cnet_handle_connect_path(L, s->handle, self, address, (size_t)status, done);
 }
 
+/* Does the socket's blockList forbid the attempt's address? Then the error is pushed. */
+static bool is_blocked(lua_State *L, int self, int attempt) {
+  int top = lua_gettop(L), family = (int)cnet_get_integer(L, attempt, "family");
+  const char *ip = cnet_get_string(L, attempt, "address");
+  bool blocked = family != 0 && cnet_class_slot(L, self, CNET_SLOT_BLOCK_LIST) != LUA_TNIL &&
+                 cnet_block_list_blocks(L, -1, ip, family);
+  lua_settop(L, top);
+  if (blocked) cnet_error_push(L, "Error", "ERR_IP_BLOCKED", "IP(%s) is blocked by net.BlockList", ip);
+  return blocked;
+}
+
 void cnet_attempt_one(lua_State *L, cnet_socket *s, int self, int plan, int attempt) {
   int status, family = (int)cnet_get_integer(L, attempt, "family");
-  if (family && bind_local(L, s, plan, family) < 0) {
+  if (is_blocked(L, self, attempt) || (family && bind_local(L, s, plan, family) < 0)) {
     cnet_stream_destroy_top(L, &s->stream, self);
     return;
   }
@@ -251,7 +263,9 @@ static int renew_handle(lua_State *L, cnet_socket *s, int self) {
 
 /* Starts the attempt at index attempt; an error at once is pushed. */
 static int try_address(lua_State *L, cnet_socket *s, int self, int plan, int attempt) {
-  int status = bind_local(L, s, plan, (int)cnet_get_integer(L, attempt, "family"));
+  int status;
+  if (is_blocked(L, self, attempt)) return UV_EACCES;
+  status = bind_local(L, s, plan, (int)cnet_get_integer(L, attempt, "family"));
   if (status < 0) return status;
   emit_attempt(L, self, "connectionAttempt", attempt, 0);
   if (!s->handle || !s->connecting) return 0;

@@ -3,6 +3,7 @@
 
 #include "abort.h"
 #include "address.h"
+#include "block_list.h"
 #include "connector.h"
 #include "emitter.h"
 #include "error.h"
@@ -27,6 +28,7 @@ int luaopen_cnet(lua_State *L) {
   cnet_address_register(L);
   cnet_emitter_register(L);
   cnet_timer_register(L);
+  cnet_block_list_register(L);
   cnet_immediate_register(L);
   cnet_abort_register(L);
   cnet_socket_register(L);

@@ -64,14 +64,13 @@ static int on_lookup_one(lua_State *L) {
   cnet_socket *s = cnet_socket_at(L, lua_upvalueindex(2));
   int self = 4, plan = 5;
   lua_settop(L, 3);
-  if (lua_istable(L, 2)) { /* our own lookup gives a list */
-    lua_rawgeti(L, 2, 1);
+  if (lua_istable(L, 2) && lua_rawgeti(L, 2, 1) == LUA_TTABLE) { /* our own lookup gives a list */
     lua_getfield(L, 4, "family");
     lua_replace(L, 3);
     lua_getfield(L, 4, "address");
     lua_replace(L, 2);
-    lua_settop(L, 3);
   }
+  lua_settop(L, 3);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_pushvalue(L, lua_upvalueindex(3));
   emit_lookup(L, self, plan, 1, 2, 3);
@@ -427,13 +426,17 @@ static void connect_socket(lua_State *L, int self) {
     cnet_error_throw(L);
   }
   is_path = cnet_truthy(L, path);
+  if (s->aborted && !(s->stream.state & CNET_CLOSE_EMITTED)) {
+    /* its signal was aborted: the error and the close are on their way, and there is no connection */
+    lua_settop(L, callback);
+    return;
+  }
+  s->aborted = false;
   renew(L, s, self, is_path);
   cnet_socket_touch(s);
   s->connecting = true;
   start_connect_timer(L, s, self, options);
-  if (s->aborted) {
-    /* its signal was aborted before: there is an error and a close, and no connection */
-  } else if (!is_path) {
+  if (!is_path) {
     lookup_and_connect(L, s, self, options);
   } else if (lua_type(L, path) != LUA_TSTRING) {
     cnet_error_arg_type(L, "property", "options.path", "of type string", path);
@@ -456,7 +459,13 @@ static int method_connect(lua_State *L) {
   return 1;
 }
 
+static int connect_pushed(lua_State *L) { /* (socket, options, callback) */
+  connect_socket(L, 1);
+  return 0;
+}
+
 static int net_connect(lua_State *L) {
+  int i;
   cnet_runtime_check(L, cnet_runtime_of(L));
   normalize(L, 1);
   lua_pushcfunction(L, cnet_socket_class.construct);
@@ -470,7 +479,12 @@ static int net_connect(lua_State *L) {
     lua_call(L, 2, 0);
   }
   lua_settop(L, 3);
-  connect_socket(L, 1);
+  lua_pushcfunction(L, connect_pushed);
+  for (i = 1; i <= 3; i++) lua_pushvalue(L, i);
+  if (lua_pcall(L, 3, 0, 0) != LUA_OK) { /* nobody else has the socket, whose handle may be open */
+    cnet_stream_destroy(L, &cnet_socket_at(L, 1)->stream, 1, 0);
+    return lua_error(L);
+  }
   lua_settop(L, 1);
   return 1;
 }

@@ -7,11 +7,12 @@
 
 #include "abort.h"
 #include "args.h"
+#include "block_list.h"
 #include "error.h"
 #include "listener.h"
 #include "lookup.h"
 
-enum { SLOT_PATH = 1, SLOT_MAX_CONNECTIONS };
+enum { SLOT_PATH = 1, SLOT_BLOCK_LIST, SLOT_MAX_CONNECTIONS };
 
 typedef struct {
   cnet_emitter emitter;
@@ -104,6 +105,20 @@ static void drop(lua_State *L, cnet_handle *listener, int self) {
   cnet_emit(L, self, "drop", listener->kind == CNET_HANDLE_TCP ? 1 : 0);
 }
 
+/* Is the client whose socket is on top one that the server's blockList names? */
+static bool is_blocked(lua_State *L, int self, cnet_socket *socket) {
+  cnet_address address;
+  bool blocked;
+  if (cnet_class_slot(L, self, SLOT_BLOCK_LIST) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return false;
+  }
+  blocked = socket->handle && cnet_handle_peername(socket->handle, &address) == 0 && address.family != 0 &&
+            cnet_block_list_blocks(L, -1, address.ip, address.family);
+  lua_pop(L, 1);
+  return blocked;
+}
+
 static void on_connection(lua_State *L, int self, int status) {
   cnet_server *s = lua_touserdata(L, self);
   if (status == 0) {
@@ -111,8 +126,13 @@ static void on_connection(lua_State *L, int self, int status) {
       drop(L, s->handle, self);
       return;
     }
-    if (cnet_socket_accept(L, s->handle, self, &s->group, &s->accept, &status)) {
-      cnet_emit(L, self, "connection", 1);
+    cnet_socket *socket = cnet_socket_accept(L, s->handle, self, &s->group, &s->accept, &status);
+    if (socket) {
+      if (is_blocked(L, self, socket)) {
+        cnet_stream_destroy(L, &socket->stream, lua_gettop(L), 0);
+      } else {
+        cnet_emit(L, self, "connection", 1);
+      }
       return;
     }
   }
@@ -507,6 +527,15 @@ static void read_options(lua_State *L, int options, cnet_socket_options *out) {
   }
 }
 
+static void read_block_list(lua_State *L, cnet_runtime *rt, int options, int self) {
+  if (lua_getfield(L, options, "blockList") == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  cnet_block_list_check_option(L, rt, -1, "options.blockList");
+  cnet_class_set_slot(L, self, SLOT_BLOCK_LIST);
+}
+
 /* net.Server([options][, listener]) */
 static int construct(lua_State *L) {
   cnet_runtime *rt = cnet_runtime_open(L);
@@ -519,6 +548,7 @@ static int construct(lua_State *L) {
   cnet_emitter_init(&s->emitter);
   s->group.on_left = on_socket_left;
   read_options(L, lua_istable(L, 1) ? 1 : 0, &s->accept);
+  if (lua_istable(L, 1)) read_block_list(L, rt, 1, 3);
   cnet_class_dress(L, rt, &cnet_server_class);
   if (listener) {
     lua_pushvalue(L, listener);

@@ -2,6 +2,7 @@
 
 #include "abort.h"
 #include "args.h"
+#include "block_list.h"
 #include "error.h"
 #include "readable.h"
 #include "socket_options.h"
@@ -458,6 +459,12 @@ static void read_options(lua_State *L, cnet_socket *s, int self, int options) {
   if (lua_getfield(L, options, "writable") == LUA_TBOOLEAN && !lua_toboolean(L, -1))
     s->stream.wstate |= CNET_W_OFF | CNET_W_ENDING | CNET_W_FINISHED;
   lua_pop(L, 2);
+  if (lua_getfield(L, options, "blockList") != LUA_TNIL) {
+    cnet_block_list_check_option(L, cnet_stream_runtime(&s->stream), -1, "options.blockList");
+    cnet_class_set_slot(L, self, CNET_SLOT_BLOCK_LIST);
+  } else {
+    lua_pop(L, 1);
+  }
   open_fd(L, s, self, options);
   use_signal(L, s, self, options);
   if (s->handle && !(s->stream.state & CNET_R_OFF)) {

@@ -14,7 +14,7 @@ enum { CNET_SOCKET_SERVER = CNET_USERVALUES + 1, CNET_SOCKET_USERVALUES = CNET_S
 enum {
   CNET_SLOT_PEER = CNET_SLOT_FIRST_SOCKET, /* the peer's address once it was read */
   CNET_SLOT_ATTEMPTED,                     /* autoSelectFamilyAttemptedAddresses */
-  CNET_SLOT_SIGNAL,
+  CNET_SLOT_BLOCK_LIST,                    /* addresses that it must not connect to */
 };
 
 typedef struct cnet_socket cnet_socket;

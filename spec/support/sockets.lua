@@ -129,6 +129,13 @@ for my $n (grep { /^\d+$/ } readdir $d) {
 print "no such socket\n";
 ]]
 
+local function under_valgrind()
+  local maps = io.open "/proc/self/maps"
+  local found = maps and maps:read("a"):find("vgpreload", 1, true)
+  if maps then maps:close() end
+  return found ~= nil
+end
+
 -- What getsockopt says of a connected TCP socket of this process: noDelay, keepAlive, and its idle, interval (both in
 -- s) and count. Perl asks, which every Debian has; nil where the kernel does not let it.
 function sockets.options(socket)
