@@ -473,6 +473,22 @@ describe("reading", function()
     assert.same({ "end", "tick", "finish", "close false" }, log)
   end)
 
+  it("puts the end off for what is unshifted just before it", function()
+    local client, peer = sockets.pair()
+    local note, log = recorder()
+    client:on("end", function() note "end" end)
+    peer:end_ "unread"
+    sockets.wait(function() return client.bytesRead == 6 end)
+    for _ = 1, 20 do sockets.settle() end
+    assert.equal("unread", client:read())
+    client:unshift "again"
+    for _ = 1, 20 do sockets.settle() end
+    assert.same({}, log)
+    assert.equal("again", client:read())
+    support.run()
+    assert.same({ "end" }, log)
+  end)
+
   it("gives the error of a reset at once, and keeps what was unread", function()
     local client, peer = sockets.pair()
     local note, log = recorder()

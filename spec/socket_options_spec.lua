@@ -227,30 +227,27 @@ describe("setTimeout", function()
     support.run()
   end)
 
-  it("is put off while a big write makes progress", function()
-    local client, peer = sockets.pair { server = { pauseOnConnect = true } }
-    local timeouts, done = 0, false
-    client:write(("x"):rep(32 * 1024 * 1024), function() done = true end)
-    client:setTimeout(40, function()
-      assert(not done)
-      timeouts = timeouts + 1
+  it("is put off while a big write makes progress, and comes when that stops", function()
+    local client, peer = sockets.pair { kind = "unix", server = { pauseOnConnect = true } }
+    local beats, at = 0, {}
+    client:write(("x"):rep(16 * 1024 * 1024))
+    client:setTimeout(150)
+    client:on("timeout", function()
+      at[#at + 1] = beats
+      client:destroy()
+      peer:destroy()
     end)
-    -- the peer takes a little every few ms, for much longer than the timeout
-    local beats = 0
-    local interval
+    -- the peer takes a little every few ms, for longer than the timeout, and then nothing more
+    peer:on("error", function() end)
     peer:on("data", function() peer:pause() end)
+    local interval
     interval = net.setInterval(function()
       beats = beats + 1
-      for _ = 1, 8 do peer:resume() end
-      if beats == 40 then
-        net.clearInterval(interval)
-        client:destroy()
-        peer:destroy()
-      end
+      if beats == 60 then return net.clearInterval(interval) end
+      peer:resume()
     end, 5)
     support.run()
-    assert.equal(40, beats)
-    assert.truthy(timeouts <= 1, timeouts) -- Node looks at the queue only, which may not have moved between two looks
+    assert.same({ 60 }, at)
   end)
 
   it("clamps what is too long, with a warning", function()
@@ -317,7 +314,10 @@ describe("a socket's options", function()
   -- What the kernel says, where it can be asked.
   local function kernel(socket)
     local options = sockets.options(socket)
-    if not options then pending "the kernel's view of a socket cannot be had here" end
+    if not options then
+      support.reset()
+      pending "the kernel's view of a socket cannot be had here"
+    end
     return options
   end
 

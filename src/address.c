@@ -2,6 +2,7 @@
 
 #include <lauxlib.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <uv.h>
@@ -79,10 +80,23 @@ int cnet_is_ip(const char *text, size_t length) {
 
 /* ---- sockaddr <-> text ---- */
 
+/* libuv finds a zone by its name only, and takes no notice of one it does not find; it may be a number. */
+static uint32_t zone_number(const char *ip) {
+  const char *zone = strchr(ip, '%');
+  uint64_t n = 0;
+  if (!zone) return 0;
+  while (is_digit(*++zone) && n <= UINT32_MAX) n = n * 10 + (uint64_t)(*zone - '0');
+  return *zone == '\0' && n <= UINT32_MAX ? (uint32_t)n : 0;
+}
+
 int cnet_address_parse(const char *ip, int port, struct sockaddr_storage *out) {
+  struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
+  int status;
   memset(out, 0, sizeof *out);
-  return strchr(ip, ':') ? uv_ip6_addr(ip, port, (struct sockaddr_in6 *)out)
-                         : uv_ip4_addr(ip, port, (struct sockaddr_in *)out);
+  if (!strchr(ip, ':')) return uv_ip4_addr(ip, port, (struct sockaddr_in *)out);
+  status = uv_ip6_addr(ip, port, in6);
+  if (status == 0 && in6->sin6_scope_id == 0) in6->sin6_scope_id = zone_number(ip);
+  return status;
 }
 
 void cnet_address_read(const struct sockaddr *from, cnet_address *out) {
@@ -100,7 +114,7 @@ void cnet_address_read(const struct sockaddr *from, cnet_address *out) {
     out->port = ntohs(in6->sin6_port);
     uv_ip6_name(in6, out->ip, sizeof out->ip);
     length = strlen(out->ip);
-    if (in6->sin6_scope_id && if_indextoname(in6->sin6_scope_id, name))
+    if (IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) && in6->sin6_scope_id && if_indextoname(in6->sin6_scope_id, name))
       snprintf(out->ip + length, sizeof out->ip - length, "%%%s", name);
   }
 }

@@ -18,8 +18,10 @@ typedef struct {
 
 /* 4, 6, or 0 if the text is no IP address: as strict as Node's net.isIP. */
 int cnet_is_ip(const char *text, size_t length);
-/* Makes the socket address of a numeric ip, perhaps with a %zone; 0 or a libuv error. */
+/* Makes the socket address of a numeric ip, perhaps with a %zone (an interface's name or number; one that is neither is
+ * none); 0 or a libuv error. */
 int cnet_address_parse(const char *ip, int port, struct sockaddr_storage *out);
+/* The zone is shown as Node does: of a link-local address only. */
 void cnet_address_read(const struct sockaddr *from, cnet_address *out);
 /* Pushes {address=, family="IPv4"|"IPv6", port=}. */
 void cnet_address_push(lua_State *L, const cnet_address *address);

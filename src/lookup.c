@@ -23,7 +23,9 @@ static void free_request(cnet_event *event) {
   free(r);
 }
 
-/* The request moves into a userdata, so that it is freed whatever happens while the list is made. */
+/* What is pinned while the name is looked up: a userdata whose user value is the function. It owns the request whenever
+ * Lua may raise, before the thread has begun and after it is done; in between it must not: lua_close may collect it
+ * while the thread still runs. */
 static int box_gc(lua_State *L) {
   request **box = lua_touserdata(L, 1);
   if (*box) free_request(&(*box)->event);
@@ -31,14 +33,15 @@ static int box_gc(lua_State *L) {
   return 0;
 }
 
-static request **push_box(lua_State *L) {
-  request **box = lua_newuserdatauv(L, sizeof *box, 0);
+static request **push_box(lua_State *L, int fn) {
+  request **box = lua_newuserdatauv(L, sizeof *box, 1);
   *box = NULL;
-  if (luaL_newmetatable(L, "cnet.lookup")) {
-    lua_pushcfunction(L, box_gc);
-    lua_setfield(L, -2, "__gc");
-  }
+  luaL_newmetatable(L, "cnet.lookup");
+  lua_pushcfunction(L, box_gc); /* each time: the first may have made the metatable and run out of memory here */
+  lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
+  lua_pushvalue(L, fn);
+  lua_setiuservalue(L, -2, 1);
   return box;
 }
 
@@ -58,8 +61,8 @@ static void push_list(lua_State *L, const struct addrinfo *found) {
   }
 }
 
-static int deliver_protected(lua_State *L) { /* (function, box) */
-  request *r = *(request **)lua_touserdata(L, 2);
+/* Pushes err and list. */
+static void push_result(lua_State *L, const request *r) {
   int status = r->event.status;
   if (status == 0 && !r->found) status = UV_EAI_NODATA;
   if (status < 0) {
@@ -69,24 +72,18 @@ static int deliver_protected(lua_State *L) { /* (function, box) */
     lua_pushnil(L);
     push_list(L, r->found);
   }
-  return 2;
 }
 
 static void deliver(lua_State *L, void *arg) {
   request *r = arg, **box;
   cnet_pin_push(L, r->rt, r);
-  cnet_pin_push(L, r->rt, &r->rt);
   box = lua_touserdata(L, -1);
   *box = r;
   cnet_unpin(L, r->rt, r);
-  cnet_unpin(L, r->rt, &r->rt);
-  lua_pushcfunction(L, deliver_protected);
-  lua_pushvalue(L, -3);
-  lua_pushvalue(L, -3);
-  lua_call(L, 2, 2); /* function, box, err, list */
+  lua_getiuservalue(L, -1, 1);
+  push_result(L, r);
   *box = NULL;
   free_request(&r->event);
-  lua_remove(L, -3);
   lua_call(L, 2, 0);
 }
 
@@ -104,17 +101,16 @@ void cnet_lookup(lua_State *L, cnet_runtime *rt, const char *host, int family, i
                             .ai_socktype = SOCK_STREAM};
   size_t size = strlen(host) + 1;
   int fn = lua_gettop(L), status;
-  request *r;
-  push_box(L); /* made now, so that delivering needs no memory to hold the request */
-  r = calloc(1, sizeof *r + size);
+  request *r, **box = push_box(L, fn);
+  r = *box = calloc(1, sizeof *r + size);
   if (!r) luaL_error(L, "not enough memory");
   memcpy(r->host, host, size);
   r->rt = rt;
   r->uv.data = r;
   r->event.deliver = deliver;
   r->event.drop = free_request;
-  cnet_pin(L, rt, r, fn);
-  cnet_pin(L, rt, &r->rt, fn + 1);
+  cnet_pin(L, rt, r, fn + 1);
+  *box = NULL; /* from here on nothing raises */
   status = uv_getaddrinfo(rt->loop, &r->uv, on_found, host, NULL, &wanted);
   if (status < 0) { /* a name that cannot be one: told in the next turn, too */
     r->event.status = status;

@@ -1,5 +1,6 @@
 #include "socket_options.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "args.h"
@@ -59,15 +60,20 @@ static int method_set_keep_alive(lua_State *L) {
   return 1;
 }
 
+/* As in Node, what is no TCP socket keeps the number and does nothing with it. */
+static bool has_type_of_service(const cnet_socket *s) {
+  return s->handle && !s->connecting && s->handle->kind == CNET_HANDLE_TCP;
+}
+
 static int method_set_type_of_service(lua_State *L) {
   cnet_socket *s = self_socket(L);
   lua_Number tos = lua_tonumber(L, 2);
   int status = 0;
   if (lua_type(L, 2) != LUA_TNUMBER) return cnet_error_arg_type(L, "argument", "tos", "of type number", 2);
-  if (!(tos >= 0 && tos <= 255) || tos != (lua_Number)(int)tos)
-    return cnet_error_out_of_range(L, "tos", "an integer >= 0 && <= 255", 2);
+  if (tos != floor(tos)) return cnet_error_out_of_range(L, "tos", "an integer", 2);
+  if (!(tos >= 0 && tos <= 255)) return cnet_error_out_of_range(L, "tos", ">= 0 && <= 255", 2);
   s->type_of_service = (short)tos;
-  if (s->handle && !s->connecting) status = cnet_handle_set_tos(s->handle, (int)tos);
+  if (has_type_of_service(s)) status = cnet_handle_set_tos(s->handle, (int)tos);
   if (status < 0) {
     cnet_error_push_system(L, status, "setTypeOfService");
     return cnet_error_throw(L);
@@ -79,7 +85,7 @@ static int method_set_type_of_service(lua_State *L) {
 static int method_get_type_of_service(lua_State *L) {
   cnet_socket *s = self_socket(L);
   int tos = s->type_of_service < 0 ? 0 : s->type_of_service;
-  int status = s->handle && !s->connecting ? cnet_handle_get_tos(s->handle, &tos) : 0;
+  int status = has_type_of_service(s) ? cnet_handle_get_tos(s->handle, &tos) : 0;
   if (status < 0) {
     cnet_error_push_system(L, status, "getTypeOfService");
     return cnet_error_throw(L);
@@ -91,7 +97,7 @@ static int method_get_type_of_service(lua_State *L) {
 void cnet_socket_apply_options(cnet_socket *s) {
   if (!s->handle) return;
   if (s->no_delay) cnet_handle_set_nodelay(s->handle, true);
-  if (s->type_of_service >= 0) cnet_handle_set_tos(s->handle, s->type_of_service);
+  if (s->type_of_service >= 0 && s->handle->kind == CNET_HANDLE_TCP) cnet_handle_set_tos(s->handle, s->type_of_service);
   if (s->keep_alive)
     cnet_handle_set_keepalive(s->handle, true, s->keep_alive_delay, s->keep_alive_interval, s->keep_alive_count);
 }
