@@ -1030,7 +1030,7 @@ describe("listen on a descriptor", function()
       server:listen({fd = 0}, error)
       net.run()
       print(server.listening, server)
-    ]], prefix = [[sh -c 'echo text | "$@"' sh]]}
+    ]], prefix = [[sh -c '{ echo text; } 2>/dev/null | "$@"' sh]]}
     assert.equal("", err)
     assert.equal("listen ENOTSOCK: socket operation on non-socket\tENOTSOCK\t-88\tnil\tnil\nclose\n" ..
       "false\tnet.Server (not listening)\n", out)

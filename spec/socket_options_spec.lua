@@ -227,7 +227,7 @@ describe("setTimeout", function()
     support.run()
   end)
 
-  it("is put off while a big write makes progress, and comes when that stops", function()
+  it("is put off while a big write makes progress, and comes when that stops #timing", function()
     local client, peer = sockets.pair { kind = "unix", server = { pauseOnConnect = true } }
     local beats, at = 0, {}
     client:write(("x"):rep(16 * 1024 * 1024))
