@@ -58,10 +58,7 @@ local function feed(client, source, text)
   sockets.settle()
 end
 
-local function finish(...)
-  for _, socket in ipairs { ... } do socket:destroy() end
-  support.run()
-end
+local finish = sockets.finish
 
 -- Text that tells where each part of it belongs.
 local function long_text(size)
@@ -70,9 +67,7 @@ local function long_text(size)
   return table.concat(blocks)
 end
 
-local function each_kind(run)
-  for _, kind in ipairs { "tcp", "unix" } do run(kind) end
-end
+local each_kind = sockets.each_kind
 
 describe("socket:pipe", function()
   after_each(support.clean)

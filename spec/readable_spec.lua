@@ -19,15 +19,7 @@ local function feed(from, to, ...)
   sockets.settle()
 end
 
-local function finish(client, peer)
-  client:destroy()
-  peer:destroy()
-  support.run()
-end
-
-local function each_kind(run)
-  for _, kind in ipairs { "tcp", "unix" } do run(kind) end
-end
+local finish, each_kind = sockets.finish, sockets.each_kind
 
 describe("reading", function()
   after_each(support.clean)

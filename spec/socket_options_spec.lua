@@ -6,15 +6,7 @@ local sockets = require "spec.support.sockets"
 
 local caught, recorder = support.caught, support.recorder
 
-local function finish(client, peer)
-  client:destroy()
-  peer:destroy()
-  support.run()
-end
-
-local function each_kind(run)
-  for _, kind in ipairs { "tcp", "unix" } do run(kind) end
-end
+local finish, each_kind = sockets.finish, sockets.each_kind
 
 describe("setTimeout", function()
   after_each(support.clean)

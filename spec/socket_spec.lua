@@ -12,9 +12,7 @@ local function states(socket)
   return ("%s %s %s %s %s"):format(s.connecting, s.pending, s.readyState, s.destroyed, s.closed)
 end
 
-local function each_kind(run)
-  for _, kind in ipairs { "tcp", "unix" } do run(kind) end
-end
+local each_kind = sockets.each_kind
 
 describe("net.Socket", function()
   after_each(support.clean)

@@ -22,9 +22,7 @@ local function full_pair(note, options)
   return client, peer
 end
 
-local function each_kind(run)
-  for _, kind in ipairs { "tcp", "unix" } do run(kind) end
-end
+local each_kind = sockets.each_kind
 
 describe("writing", function()
   after_each(support.clean)

@@ -216,4 +216,15 @@ function sockets.silent(ip, port)
   end
 end
 
+-- Defines the same specs for TCP and for Unix sockets.
+function sockets.each_kind(run)
+  for _, kind in ipairs { "tcp", "unix" } do run(kind) end
+end
+
+-- Destroys the sockets and runs the loop until they are gone.
+function sockets.finish(...)
+  for _, socket in ipairs { ... } do socket:destroy() end
+  support.run()
+end
+
 return sockets
