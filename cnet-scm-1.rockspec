@@ -45,6 +45,8 @@ build = {
             "src/readable.c",
             "src/runtime.c",
             "src/server.c",
+            "src/server_connections.c",
+            "src/server_listen.c",
             "src/socket.c",
             "src/socket_address.c",
             "src/socket_options.c",

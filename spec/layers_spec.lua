@@ -8,7 +8,7 @@ local layers = {
     "block_list" },
   { "stream", "writable", "readable" },
   { "socket", "socket_options", "socket_state", "attempt", "connector", "pipe" },
-  { "server", "process" },
+  { "server_connections", "server_listen", "server", "process" },
   { "channel", "child_process", "cluster" },
   { "cnet" },
 }

@@ -1,0 +1,161 @@
+#include "server_connections.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "args.h"
+#include "block_list.h"
+#include "error.h"
+
+static cnet_server *self_server(lua_State *L) { return cnet_class_self(L, CNET_SERVER); }
+
+/* ---- leaving ---- */
+
+static int tick_emit_close(lua_State *L) {
+  cnet_emit(L, 1, "close", 0);
+  return 0;
+}
+
+bool cnet_server_is_drained(const cnet_server *s) { return !s->handle && s->group.count == 0; }
+
+void cnet_server_emit_close_if_drained(lua_State *L, cnet_server *s, int self) {
+  if (cnet_server_is_drained(s)) cnet_tick_object(L, cnet_server_runtime(s), tick_emit_close, self);
+}
+
+static void on_socket_left(lua_State *L, int self) {
+  cnet_server_emit_close_if_drained(L, cnet_server_at(L, self), self);
+}
+
+void cnet_server_init_connections(cnet_server *s) { s->group.on_left = on_socket_left; }
+
+/* ---- accepting ---- */
+
+static void set_endpoint(lua_State *L, int table, const char *prefix, const cnet_address *address) {
+  if (address->family == 0) return;
+  lua_pushfstring(L, "%sAddress", prefix);
+  lua_pushstring(L, address->ip);
+  lua_rawset(L, table);
+  lua_pushfstring(L, "%sPort", prefix);
+  lua_pushinteger(L, address->port);
+  lua_rawset(L, table);
+  lua_pushfstring(L, "%sFamily", prefix);
+  lua_pushstring(L, cnet_address_family_name(address->family));
+  lua_rawset(L, table);
+}
+
+/* The limit is reached: the client is let go, and 'drop' tells who it was. */
+static void drop(lua_State *L, cnet_handle *listener, int self) {
+  cnet_address local, remote;
+  int status;
+  cnet_handle *client = cnet_handle_accept(listener, &status);
+  if (!client) return;
+  cnet_handle_sockname(client, &local);
+  cnet_handle_peername(client, &remote);
+  cnet_handle_abandon(client); /* closed in this turn, once the listeners have run */
+  if (listener->kind == CNET_HANDLE_TCP) {
+    int data = lua_gettop(L) + 1;
+    lua_createtable(L, 0, 6);
+    set_endpoint(L, data, "local", &local);
+    set_endpoint(L, data, "remote", &remote);
+  }
+  cnet_emit(L, self, "drop", listener->kind == CNET_HANDLE_TCP ? 1 : 0);
+}
+
+/* Is the client whose socket is on top one that the server's blockList names? */
+static bool is_blocked(lua_State *L, int self, cnet_socket *socket) {
+  cnet_address address;
+  bool blocked;
+  if (cnet_class_slot(L, self, CNET_SLOT_SERVER_BLOCK_LIST) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return false;
+  }
+  blocked = socket->handle && cnet_handle_peername(socket->handle, &address) == 0 && address.family != 0 &&
+            cnet_block_list_blocks(L, -1, address.ip, address.family);
+  lua_pop(L, 1);
+  return blocked;
+}
+
+static void on_connection(lua_State *L, int self, int status) {
+  cnet_server *s = cnet_server_at(L, self);
+  if (status == 0) {
+    if (s->max_connections > 0 && s->group.count >= s->max_connections) {
+      drop(L, s->handle, self);
+      return;
+    }
+    cnet_socket *socket = cnet_socket_accept(L, s->handle, self, &s->group, &s->accept, &status);
+    if (socket) {
+      if (is_blocked(L, self, socket)) {
+        cnet_stream_destroy(L, &socket->stream, lua_gettop(L), 0);
+      } else {
+        cnet_emit(L, self, "connection", 1);
+      }
+      return;
+    }
+  }
+  cnet_error_push_system(L, status, "accept");
+  cnet_emit(L, self, "error", 1);
+}
+
+static const cnet_handle_owner handle_owner = {on_connection, NULL};
+
+void cnet_server_own(lua_State *L, cnet_server *s, int self, cnet_handle *h) {
+  s->handle = h;
+  cnet_handle_own(L, h, self, &handle_owner);
+}
+
+/* ---- the connections there are ---- */
+
+static int method_get_connections(lua_State *L) {
+  cnet_server *s = self_server(L);
+  cnet_check_function(L, 2, "callback");
+  lua_settop(L, 2);
+  lua_pushnil(L);
+  lua_pushinteger(L, s->group.count);
+  cnet_tick(L, cnet_server_runtime(s), 2);
+  return 1;
+}
+
+/* Destroys the sockets that were idle since the loop's time `since`. */
+static void close_connections(lua_State *L, cnet_server *s, uint64_t since) {
+  cnet_socket *socket, *next;
+  for (socket = s->group.first; socket; socket = next) {
+    next = socket->next;
+    if (socket->last_active > since || !socket->handle) continue;
+    cnet_pin_push(L, cnet_server_runtime(s), socket->handle);
+    if (lua_touserdata(L, -1) == socket) cnet_stream_destroy(L, &socket->stream, lua_gettop(L), 0);
+    lua_pop(L, 1);
+  }
+}
+
+static int method_close_all_connections(lua_State *L) {
+  close_connections(L, self_server(L), UINT64_MAX);
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int method_close_idle_connections(lua_State *L) {
+  cnet_server *s = self_server(L);
+  uint64_t now = uv_now(cnet_server_runtime(s)->loop);
+  lua_Number ms = lua_tonumber(L, 2);
+  if (lua_type(L, 2) != LUA_TNUMBER) return cnet_error_arg_type(L, "argument", "msecs", "of type number", 2);
+  if (!(ms >= 0)) return cnet_error_out_of_range(L, "msecs", "a non-negative number", 2);
+  if (ms <= (lua_Number)now) close_connections(L, s, now - (uint64_t)ms);
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int get_connections(lua_State *L) {
+  static atomic_flag warned = ATOMIC_FLAG_INIT;
+  cnet_server *s = self_server(L);
+  if (!atomic_flag_test_and_set(&warned))
+    fprintf(stderr, "cnet: server.connections is deprecated. Use server:getConnections(callback) instead.\n");
+  lua_pushinteger(L, s->group.count);
+  return 1;
+}
+
+const cnet_member cnet_server_connections_members[] = {
+    {"getConnections", method_get_connections, NULL, NULL},
+    {"closeAllConnections", method_close_all_connections, NULL, NULL},
+    {"closeIdleConnections", method_close_idle_connections, NULL, NULL},
+    {"connections", NULL, get_connections, NULL},
+    {NULL, NULL, NULL, NULL}};

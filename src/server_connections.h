@@ -1,0 +1,37 @@
+/* What a net.Server holds, and its connections: accepting, counting, letting go.
+ *
+ * Layer 4, the lowest of the server's three rooms: server_listen.c begins to listen, server.c is the class. */
+#ifndef CNET_SERVER_CONNECTIONS_H
+#define CNET_SERVER_CONNECTIONS_H
+
+#include "socket.h"
+
+enum { CNET_SLOT_SERVER_PATH = 1, CNET_SLOT_SERVER_BLOCK_LIST, CNET_SLOT_SERVER_MAX_CONNECTIONS };
+
+typedef struct {
+  cnet_emitter emitter;
+  cnet_handle *handle;
+  cnet_socket_group group;
+  cnet_socket_options accept;
+  unsigned listening_id; /* each listen and close: what was begun before is void */
+  bool looking_up;       /* a host, to listen on it */
+  bool unref, drop_max_connection;
+  lua_Number max_connections; /* 0: no limit */
+} cnet_server;
+
+static inline cnet_runtime *cnet_server_runtime(const cnet_server *s) { return s->emitter.object.rt; }
+static inline cnet_server *cnet_server_at(lua_State *L, int index) { return (cnet_server *)lua_touserdata(L, index); }
+
+/* What a fresh server starts with. */
+void cnet_server_init_connections(cnet_server *s);
+/* Gives the server its handle, listening: connections come in from here on. */
+void cnet_server_own(lua_State *L, cnet_server *s, int self, cnet_handle *h);
+/* Is the server neither listening nor holding a connection? */
+bool cnet_server_is_drained(const cnet_server *s);
+/* 'close', in a tick, if it is drained. */
+void cnet_server_emit_close_if_drained(lua_State *L, cnet_server *s, int self);
+
+/* getConnections, closeAllConnections, closeIdleConnections, connections */
+extern const cnet_member cnet_server_connections_members[];
+
+#endif

@@ -1,0 +1,231 @@
+#include "server_listen.h"
+
+#include <string.h>
+
+#include "abort.h"
+#include "args.h"
+#include "error.h"
+#include "listener.h"
+#include "lookup.h"
+
+/* ---- close ---- */
+
+void cnet_server_close(lua_State *L, cnet_server *s, int self) {
+  cnet_handle *h = s->handle;
+  s->listening_id++;
+  s->looking_up = false;
+  s->handle = NULL;
+  if (h) cnet_handle_close(L, h, NULL, 0);
+  cnet_server_emit_close_if_drained(L, s, self);
+}
+
+/* ---- the outcome ---- */
+
+static bool is_handle(lua_State *L, int index) {
+  cnet_runtime *rt = cnet_runtime_of(L);
+  cnet_server *server = cnet_class_test(L, rt, index, CNET_SERVER);
+  cnet_socket *socket = server ? NULL : cnet_class_test(L, rt, index, CNET_SOCKET);
+  return (server && server->handle) || (socket && socket->handle);
+}
+
+static cnet_handle *handle_at(lua_State *L, int index) {
+  cnet_server *server = cnet_class_test(L, cnet_runtime_of(L), index, CNET_SERVER);
+  return server ? server->handle : cnet_socket_at(L, index)->handle;
+}
+
+/* (server, listening id): 'close' after a failed listen, unless something was begun since */
+static int tick_close_after_failure(lua_State *L) {
+  cnet_server *s = lua_touserdata(L, 1);
+  if (s->listening_id != (unsigned)lua_tointeger(L, 2)) return 0;
+  if (cnet_server_is_drained(s)) cnet_emit(L, 1, "close", 0);
+  return 0;
+}
+
+/* Emits the error on top, which it pops. The 'close' is queued first: it comes even if nobody hears the error. */
+static void fail(lua_State *L, cnet_server *s, int self) {
+  lua_pushcfunction(L, tick_close_after_failure);
+  lua_pushvalue(L, self);
+  lua_pushinteger(L, s->listening_id);
+  cnet_tick(L, cnet_server_runtime(s), 2);
+  cnet_emit(L, self, "error", 1);
+}
+
+static int tick_fail(lua_State *L) { /* (server, error) */
+  lua_settop(L, 2);
+  fail(L, lua_touserdata(L, 1), 1);
+  return 0;
+}
+
+static int tick_listening(lua_State *L) {
+  cnet_server *s = lua_touserdata(L, 1);
+  if (s->handle) cnet_emit(L, 1, "listening", 0);
+  return 0;
+}
+
+/* Gives the server the handle it was asked for. */
+static int open_handle(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o, const char *ip,
+                       cnet_listener_place *at) {
+  int status;
+  if (o->kind == CNET_LISTEN_PATH) {
+    lua_pushlstring(L, o->path, o->path_length);
+    cnet_class_set_slot(L, self, CNET_SLOT_SERVER_PATH);
+  }
+  s->handle =
+      cnet_listener_open(cnet_server_runtime(s), o, ip, o->handle ? handle_at(L, o->handle) : NULL, at, &status);
+  return status;
+}
+
+/* The outcome of listening: 'listening' or 'error', in a tick. */
+static void settle(lua_State *L, cnet_server *s, int self, int status, const cnet_listener_place *at) {
+  cnet_runtime *rt = cnet_server_runtime(s);
+  if (status == 0) {
+    cnet_server_own(L, s, self, s->handle);
+    if (s->unref) cnet_handle_ref(s->handle, false);
+    cnet_tick_object(L, rt, tick_listening, self);
+    return;
+  }
+  lua_pushcfunction(L, tick_fail);
+  lua_pushvalue(L, self);
+  if (at->address) lua_pushlstring(L, at->address, at->length);
+  cnet_error_push_listen(L, status, at->address ? lua_gettop(L) : 0, at->port);
+  if (at->address) lua_remove(L, -2);
+  cnet_tick(L, rt, 2);
+}
+
+/* The handle cannot listen. One that is shared stays with the other holder: its connection is none of ours. */
+static void drop_handle(cnet_server *s) {
+  if (s->handle) cnet_handle_abandon(s->handle);
+  s->handle = NULL;
+}
+
+static void set_modes(lua_State *L, cnet_server *s, const cnet_listen_options *o) {
+  int mode = (o->readable_all ? UV_READABLE : 0) | (o->writable_all ? UV_WRITABLE : 0);
+  int status = mode && s->handle ? uv_pipe_chmod(&s->handle->uv.pipe, mode) : 0;
+  if (status == 0) return;
+  cnet_handle_close(L, s->handle, NULL, 0);
+  s->handle = NULL;
+  cnet_error_push_system(L, status, "uv_pipe_chmod");
+  cnet_error_throw(L);
+}
+
+/* ---- listen on a host's name ---- */
+
+/* (err, list); upvalues: 2 server, 3 listening id, 4 port, 5 backlog, 6 flags */
+static int listener_lookup(lua_State *L) {
+  cnet_server *s = lua_touserdata(L, lua_upvalueindex(2));
+  cnet_listen_options o = {.kind = CNET_LISTEN_PORT};
+  cnet_listener_place at;
+  int status, flags = (int)lua_tointeger(L, lua_upvalueindex(6));
+  lua_settop(L, 2);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  if (s->listening_id != (unsigned)lua_tointeger(L, lua_upvalueindex(3))) return 0;
+  s->looking_up = false;
+  if (!lua_isnil(L, 1)) {
+    lua_pushvalue(L, 1);
+    fail(L, s, 3);
+    return 0;
+  }
+  o.port = (int)lua_tointeger(L, lua_upvalueindex(4));
+  o.backlog = (int)lua_tointeger(L, lua_upvalueindex(5));
+  o.ipv6_only = flags & 1;
+  o.reuse_port = flags & 2;
+  lua_rawgeti(L, 2, 1);
+  lua_getfield(L, -1, "address");
+  status = open_handle(L, s, 3, &o, lua_tostring(L, -1), &at);
+  if (status == 0) status = cnet_handle_listen(s->handle, o.backlog ? o.backlog : CNET_DEFAULT_BACKLOG);
+  if (status < 0) drop_handle(s);
+  settle(L, s, 3, status, &at);
+  return 0;
+}
+
+static void push_literal_result(lua_State *L, const char *ip, int family) {
+  lua_pushnil(L);
+  lua_createtable(L, 1, 0);
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, ip);
+  lua_setfield(L, -2, "address");
+  lua_pushinteger(L, family);
+  lua_setfield(L, -2, "family");
+  lua_rawseti(L, -2, 1);
+}
+
+/* An address that needs no lookup is listened on in a tick, as in Node. */
+static void lookup_and_listen(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o) {
+  int family = cnet_is_ip(o->host, strlen(o->host));
+  lua_pushvalue(L, self);
+  lua_pushinteger(L, s->listening_id);
+  lua_pushinteger(L, o->port);
+  lua_pushinteger(L, o->backlog);
+  lua_pushinteger(L, (o->ipv6_only ? 1 : 0) | (o->reuse_port ? 2 : 0));
+  cnet_emitter_push_listener(L, listener_lookup, 5);
+  s->looking_up = true;
+  if (family) {
+    push_literal_result(L, o->host, family);
+    cnet_tick(L, cnet_server_runtime(s), 2);
+  } else {
+    cnet_lookup(L, cnet_server_runtime(s), o->host, 0, 0);
+  }
+}
+
+/* ---- the signal option ---- */
+
+static int listener_abort(lua_State *L) { /* upvalue 2: the server */
+  cnet_server *s = lua_touserdata(L, lua_upvalueindex(2));
+  lua_settop(L, 0);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  cnet_server_close(L, s, 1);
+  return 0;
+}
+
+static void use_signal(lua_State *L, cnet_server *s, int self, int options) {
+  cnet_runtime *rt = cnet_server_runtime(s);
+  int top = lua_gettop(L), signal = top + 1;
+  if (!options || lua_getfield(L, options, "signal") == LUA_TNIL) {
+    lua_settop(L, top);
+    return;
+  }
+  cnet_abort_check(L, rt, signal, "options.signal");
+  lua_pushvalue(L, self);
+  cnet_emitter_push_listener(L, listener_abort, 1);
+  if (cnet_abort_is_aborted(L, signal)) {
+    cnet_tick(L, rt, 0);
+  } else {
+    cnet_abort_add_until_close(L, rt, signal, self);
+  }
+  lua_settop(L, top);
+}
+
+static void check_no_handle(lua_State *L, const cnet_server *s) {
+  if (!s->handle) return;
+  cnet_error_push(L, "Error", "ERR_SERVER_ALREADY_LISTEN",
+                  "Listen method has been called more than once without closing.");
+  cnet_error_throw(L);
+}
+
+int cnet_server_method_listen(lua_State *L) {
+  cnet_server *s = cnet_class_self(L, CNET_SERVER);
+  cnet_listen_options o;
+  cnet_listener_place at;
+  int status, callback = cnet_listen_callback(L);
+  check_no_handle(L, s);
+  if (callback) {
+    lua_pushvalue(L, callback);
+    cnet_emitter_once(L, cnet_server_runtime(s), 1, "listening");
+  }
+  cnet_listen_parse(L, is_handle, &o);
+  s->listening_id++;
+  s->looking_up = false;
+  use_signal(L, s, 1, o.options);
+  check_no_handle(L, s); /* an __index of the options, or a 'newListener', may have called listen */
+  if (o.host) {
+    lookup_and_listen(L, s, 1, &o);
+  } else {
+    status = open_handle(L, s, 1, &o, NULL, &at);
+    if (status == 0) status = cnet_handle_listen(s->handle, o.backlog ? o.backlog : CNET_DEFAULT_BACKLOG);
+    if (status < 0) drop_handle(s);
+    settle(L, s, 1, status, &at);
+    set_modes(L, s, &o);
+  }
+  lua_settop(L, 1);
+  return 1;
+}
