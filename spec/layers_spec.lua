@@ -4,11 +4,11 @@
 -- In order. A room is a .c and its .h.
 local layers = {
   { "runtime", "error", "protect", "interrupt", "class", "args", "address", "timer_list", "encoding" },
-  { "emitter", "timer", "immediate", "handle", "listen_options", "listener", "lookup", "abort", "socket_address",
+  { "emitter", "timer", "immediate", "handle", "native", "listen_options", "listener", "lookup", "abort", "socket_address",
     "block_list" },
   { "stream", "writable", "readable" },
   { "socket", "socket_options", "socket_state", "attempt", "connector", "pipe" },
-  { "server_connections", "server_listen", "server", "process" },
+  { "server_connections", "server_holders", "server_listen", "server", "process" },
   { "channel", "child_process", "cluster" },
   { "cnet" },
 }

@@ -8,6 +8,7 @@
 #include "emitter.h"
 #include "error.h"
 #include "immediate.h"
+#include "native.h"
 #include "pipe.h"
 #include "process.h"
 #include "runtime.h"
@@ -31,6 +32,7 @@ int luaopen_cnet(lua_State *L) {
   cnet_block_list_register(L);
   cnet_immediate_register(L);
   cnet_abort_register(L);
+  cnet_native_register(L);
   cnet_socket_register(L);
   cnet_connector_register(L);
   cnet_pipe_register(L);

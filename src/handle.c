@@ -20,15 +20,15 @@
 static void dispose(uv_handle_t *uv) { free(uv->data); }
 
 static size_t size_of(cnet_handle_kind kind) {
-  size_t uv = kind == CNET_HANDLE_TCP    ? sizeof(uv_tcp_t)
-              : kind == CNET_HANDLE_PIPE ? sizeof(uv_pipe_t)
-                                         : sizeof(uv_tty_t);
+  size_t uv = kind == CNET_HANDLE_TCP   ? sizeof(uv_tcp_t)
+              : kind == CNET_HANDLE_TTY ? sizeof(uv_tty_t)
+                                        : sizeof(uv_pipe_t);
   return offsetof(cnet_handle, uv) + uv;
 }
 
 static int init_uv(cnet_handle *h) {
   if (h->kind == CNET_HANDLE_TCP) return uv_tcp_init(h->rt->loop, &h->uv.tcp);
-  if (h->kind == CNET_HANDLE_PIPE) return uv_pipe_init(h->rt->loop, &h->uv.pipe, 0);
+  if (h->kind != CNET_HANDLE_TTY) return uv_pipe_init(h->rt->loop, &h->uv.pipe, h->kind == CNET_HANDLE_IPC);
   return 0; /* a terminal is made when it is opened */
 }
 
@@ -59,7 +59,7 @@ int cnet_handle_guess(int fd, cnet_handle_kind *kind) {
 
 int cnet_handle_open(cnet_handle *h, int fd) {
   if (h->kind == CNET_HANDLE_TCP) return uv_tcp_open(&h->uv.tcp, fd);
-  if (h->kind == CNET_HANDLE_PIPE) return uv_pipe_open(&h->uv.pipe, fd);
+  if (h->kind != CNET_HANDLE_TTY) return uv_pipe_open(&h->uv.pipe, fd);
   return uv_tty_init(h->rt->loop, &h->uv.tty, fd, 0);
 }
 
@@ -438,6 +438,59 @@ int cnet_handle_shutdown(lua_State *L, cnet_handle *h, int self, cnet_request_do
   request *r = new_request(L, h->rt, self, self, done);
   int status = uv_shutdown(&r->uv.shutdown, &h->uv.stream, on_shutdown);
   return status < 0 ? drop_request(L, r, status) : 0;
+}
+
+/* ---- handles that go from process to process ---- */
+
+int cnet_handle_send(lua_State *L, cnet_handle *h, int self, int data, cnet_handle *sent, cnet_request_done done) {
+  uv_buf_t buffer;
+  request *r;
+  int status;
+  if (cnet_handle_fd(sent) < 0) return UV_EBADF;
+  fill_buffers(L, data, &buffer, 1);
+  r = new_request(L, h->rt, self, data, done);
+  status = uv_write2(&r->uv.write, &h->uv.stream, &buffer, 1, &sent->uv.stream, on_write);
+  return status < 0 ? drop_request(L, r, status) : 0;
+}
+
+static void set_nonblocking(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  if (flags >= 0 && !(flags & O_NONBLOCK)) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+/* What is received belongs to the sender's socket too: libuv leaves it blocking if the sender did, and accept or write
+ * would then stop the process. */
+bool cnet_handle_receive(cnet_handle *h, cnet_handle **out) {
+  uv_handle_type type;
+  int status;
+  *out = NULL;
+  if (uv_pipe_pending_count(&h->uv.pipe) == 0) return false;
+  type = uv_pipe_pending_type(&h->uv.pipe);
+  *out = cnet_handle_new(h->rt, type == UV_TCP ? CNET_HANDLE_TCP : CNET_HANDLE_PIPE, &status);
+  if (!*out) return false;
+  status = uv_accept(&h->uv.stream, &(*out)->uv.stream);
+  if (status == 0 && (type == UV_TCP || type == UV_NAMED_PIPE)) {
+    set_nonblocking(cnet_handle_fd(*out));
+  } else {
+    cnet_handle_abandon(*out);
+    *out = NULL;
+  }
+  return true;
+}
+
+cnet_handle *cnet_handle_duplicate(cnet_handle *h, int *status) {
+  cnet_handle *copy;
+  int fd = fcntl(cnet_handle_fd(h), F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) {
+    *status = uv_translate_sys_error(errno);
+    return NULL;
+  }
+  copy = cnet_handle_new(h->rt, h->kind, status);
+  if (copy) *status = cnet_handle_open(copy, fd);
+  if (*status == 0) return copy;
+  close(fd);
+  if (copy) cnet_handle_abandon(copy);
+  return NULL;
 }
 
 /* ---- connecting ---- */

@@ -9,7 +9,8 @@
 #include "address.h"
 #include "runtime.h"
 
-typedef enum { CNET_HANDLE_TCP, CNET_HANDLE_PIPE, CNET_HANDLE_TTY } cnet_handle_kind;
+/* CNET_HANDLE_IPC: a pipe that carries handles besides its bytes. */
+typedef enum { CNET_HANDLE_TCP, CNET_HANDLE_PIPE, CNET_HANDLE_TTY, CNET_HANDLE_IPC } cnet_handle_kind;
 
 typedef struct cnet_handle cnet_handle;
 
@@ -74,6 +75,13 @@ int cnet_handle_read_stop(cnet_handle *h);
  * asynchronously: then *async is set, and done is called for the object at index self. */
 int cnet_handle_write(lua_State *L, cnet_handle *h, int self, int data, cnet_request_done done, bool *async);
 int cnet_handle_shutdown(lua_State *L, cnet_handle *h, int self, cnet_request_done done);
+/* Writes the string at index data, or the first one of the array there, to an ipc pipe, with `sent` beside its first
+ * byte. The caller keeps `sent` open until done. */
+int cnet_handle_send(lua_State *L, cnet_handle *h, int self, int data, cnet_handle *sent, cnet_request_done done);
+/* Inside on_read of an ipc pipe: did a handle come with the bytes? *out is NULL if it is of no kind known here. */
+bool cnet_handle_receive(cnet_handle *h, cnet_handle **out);
+/* Another handle over the same socket, open until it is closed itself; NULL with *status set. */
+cnet_handle *cnet_handle_duplicate(cnet_handle *h, int *status);
 /* Connects; the value on top, which is popped, is pinned with the request. */
 int cnet_handle_connect(lua_State *L, cnet_handle *h, int self, const char *ip, int port, cnet_request_done done);
 int cnet_handle_connect_path(lua_State *L, cnet_handle *h, int self, const char *path, size_t length,

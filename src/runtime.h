@@ -41,7 +41,7 @@ typedef struct {
   void (*dispose)(uv_handle_t *handle);
 } cnet_disposable;
 
-enum { CNET_CLASS_LIMIT = 16 };
+enum { CNET_CLASS_LIMIT = 20 };
 
 struct cnet_runtime {
   uv_loop_t *loop;
@@ -83,6 +83,7 @@ struct cnet_runtime {
   int default_attempt_timeout; /* ms */
   char *read_buffer;
   struct cnet_loop_memory *memory; /* where the loop and the buffer lie */
+  unsigned last_server_key;        /* see server_holders.c */
   int spare_fd;                    /* a descriptor to give up when there are no more; see handle.c */
 };
 

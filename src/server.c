@@ -3,6 +3,7 @@
 #include "args.h"
 #include "block_list.h"
 #include "error.h"
+#include "server_holders.h"
 #include "server_listen.h"
 
 static cnet_server *self_server(lua_State *L) { return cnet_class_self(L, CNET_SERVER); }
@@ -237,7 +238,7 @@ static const cnet_member members[] = {
     {"_handle", NULL, get_handle, NULL},
     {NULL, NULL, NULL, NULL}};
 
-static const cnet_member *const more[] = {cnet_server_connections_members, NULL};
+static const cnet_member *const more[] = {cnet_server_connections_members, cnet_server_holders_members, NULL};
 
 const cnet_class cnet_server_class = {.id = CNET_SERVER,
                                       .name = "net.Server",

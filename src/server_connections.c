@@ -1,8 +1,5 @@
 #include "server_connections.h"
 
-#include <stdatomic.h>
-#include <stdio.h>
-
 #include "args.h"
 #include "block_list.h"
 #include "error.h"
@@ -16,7 +13,9 @@ static int tick_emit_close(lua_State *L) {
   return 0;
 }
 
-bool cnet_server_is_drained(const cnet_server *s) { return !s->handle && s->group.count == 0; }
+bool cnet_server_is_drained(const cnet_server *s) {
+  return !s->handle && s->group.count == 0 && s->closing_holders == 0;
+}
 
 void cnet_server_emit_close_if_drained(lua_State *L, cnet_server *s, int self) {
   if (cnet_server_is_drained(s)) cnet_tick_object(L, cnet_server_runtime(s), tick_emit_close, self);
@@ -75,20 +74,35 @@ static bool is_blocked(lua_State *L, int self, cnet_socket *socket) {
   return blocked;
 }
 
+bool cnet_server_is_full(const cnet_server *s) {
+  return s->max_connections > 0 && s->group.count >= s->max_connections;
+}
+
+/* The socket of a new client is on top. */
+static void welcome(lua_State *L, int self) {
+  cnet_socket *socket = cnet_socket_at(L, -1);
+  if (is_blocked(L, self, socket)) {
+    cnet_stream_destroy(L, &socket->stream, lua_gettop(L), 0);
+  } else {
+    cnet_emit(L, self, "connection", 1);
+  }
+}
+
+void cnet_server_adopt(lua_State *L, int self, cnet_native *client) {
+  cnet_server *s = cnet_server_at(L, self);
+  cnet_socket_adopt(L, client, self, &s->group, &s->accept);
+  welcome(L, self);
+}
+
 static void on_connection(lua_State *L, int self, int status) {
   cnet_server *s = cnet_server_at(L, self);
   if (status == 0) {
-    if (s->max_connections > 0 && s->group.count >= s->max_connections) {
+    if (cnet_server_is_full(s)) {
       drop(L, s->handle, self);
       return;
     }
-    cnet_socket *socket = cnet_socket_accept(L, s->handle, self, &s->group, &s->accept, &status);
-    if (socket) {
-      if (is_blocked(L, self, socket)) {
-        cnet_stream_destroy(L, &socket->stream, lua_gettop(L), 0);
-      } else {
-        cnet_emit(L, self, "connection", 1);
-      }
+    if (cnet_socket_accept(L, s->handle, self, &s->group, &s->accept, &status)) {
+      welcome(L, self);
       return;
     }
   }
@@ -104,16 +118,6 @@ void cnet_server_own(lua_State *L, cnet_server *s, int self, cnet_handle *h) {
 }
 
 /* ---- the connections there are ---- */
-
-static int method_get_connections(lua_State *L) {
-  cnet_server *s = self_server(L);
-  cnet_check_function(L, 2, "callback");
-  lua_settop(L, 2);
-  lua_pushnil(L);
-  lua_pushinteger(L, s->group.count);
-  cnet_tick(L, cnet_server_runtime(s), 2);
-  return 1;
-}
 
 /* Destroys the sockets that were idle since the loop's time `since`. */
 static void close_connections(lua_State *L, cnet_server *s, uint64_t since) {
@@ -144,18 +148,7 @@ static int method_close_idle_connections(lua_State *L) {
   return 1;
 }
 
-static int get_connections(lua_State *L) {
-  static atomic_flag warned = ATOMIC_FLAG_INIT;
-  cnet_server *s = self_server(L);
-  if (!atomic_flag_test_and_set(&warned))
-    fprintf(stderr, "cnet: server.connections is deprecated. Use server:getConnections(callback) instead.\n");
-  lua_pushinteger(L, s->group.count);
-  return 1;
-}
-
 const cnet_member cnet_server_connections_members[] = {
-    {"getConnections", method_get_connections, NULL, NULL},
     {"closeAllConnections", method_close_all_connections, NULL, NULL},
     {"closeIdleConnections", method_close_idle_connections, NULL, NULL},
-    {"connections", NULL, get_connections, NULL},
     {NULL, NULL, NULL, NULL}};

@@ -1,12 +1,19 @@
 /* What a net.Server holds, and its connections: accepting, counting, letting go.
  *
- * Layer 4, the lowest of the server's three rooms: server_listen.c begins to listen, server.c is the class. */
+ * Layer 4, the lowest of the server's rooms: server_holders.c knows of connections in other processes, server_listen.c
+ * begins to listen, server.c is the class. */
 #ifndef CNET_SERVER_CONNECTIONS_H
 #define CNET_SERVER_CONNECTIONS_H
 
 #include "socket.h"
 
-enum { CNET_SLOT_SERVER_PATH = 1, CNET_SLOT_SERVER_BLOCK_LIST, CNET_SLOT_SERVER_MAX_CONNECTIONS };
+enum {
+  CNET_SLOT_SERVER_PATH = 1,
+  CNET_SLOT_SERVER_BLOCK_LIST,
+  CNET_SLOT_SERVER_MAX_CONNECTIONS,
+  CNET_SLOT_SERVER_HOLDERS, /* array of functions that ask the processes that hold sockets of the server */
+  CNET_SLOT_SERVER_KEY      /* by which those processes know the server */
+};
 
 typedef struct {
   cnet_emitter emitter;
@@ -16,6 +23,7 @@ typedef struct {
   unsigned listening_id; /* each listen and close: what was begun before is void */
   bool looking_up;       /* a host, to listen on it */
   bool unref, drop_max_connection;
+  unsigned closing_holders;   /* that have not said yet that all sockets of a closed server are closed */
   lua_Number max_connections; /* 0: no limit */
 } cnet_server;
 
@@ -31,7 +39,12 @@ bool cnet_server_is_drained(const cnet_server *s);
 /* 'close', in a tick, if it is drained. */
 void cnet_server_emit_close_if_drained(lua_State *L, cnet_server *s, int self);
 
-/* getConnections, closeAllConnections, closeIdleConnections, connections */
+/* A client that another process accepted for the server. */
+void cnet_server_adopt(lua_State *L, int self, cnet_native *client);
+/* Is the server at its maxConnections? */
+bool cnet_server_is_full(const cnet_server *s);
+
+/* closeAllConnections, closeIdleConnections */
 extern const cnet_member cnet_server_connections_members[];
 
 #endif

@@ -7,6 +7,7 @@
 #include "error.h"
 #include "listener.h"
 #include "lookup.h"
+#include "server_holders.h"
 
 /* ---- close ---- */
 
@@ -16,6 +17,7 @@ void cnet_server_close(lua_State *L, cnet_server *s, int self) {
   s->looking_up = false;
   s->handle = NULL;
   if (h) cnet_handle_close(L, h, NULL, 0);
+  cnet_server_await_holders(L, s, self);
   cnet_server_emit_close_if_drained(L, s, self);
 }
 
@@ -25,11 +27,17 @@ static bool is_handle(lua_State *L, int index) {
   cnet_runtime *rt = cnet_runtime_of(L);
   cnet_server *server = cnet_class_test(L, rt, index, CNET_SERVER);
   cnet_socket *socket = server ? NULL : cnet_class_test(L, rt, index, CNET_SOCKET);
-  return (server && server->handle) || (socket && socket->handle);
+  cnet_native *native = server || socket ? NULL : cnet_native_test(L, rt, index);
+  return (server && server->handle) || (socket && socket->handle) || (native && native->handle);
 }
 
-static cnet_handle *handle_at(lua_State *L, int index) {
-  cnet_server *server = cnet_class_test(L, cnet_runtime_of(L), index, CNET_SERVER);
+/* The handle of what is_handle has found; another process's is taken over, and is nobody else's to share. */
+static cnet_handle *handle_at(lua_State *L, int index, bool *taken) {
+  cnet_runtime *rt = cnet_runtime_of(L);
+  cnet_server *server = cnet_class_test(L, rt, index, CNET_SERVER);
+  cnet_native *native = cnet_native_test(L, rt, index);
+  *taken = native != NULL;
+  if (native) return cnet_native_take(native);
   return server ? server->handle : cnet_socket_at(L, index)->handle;
 }
 
@@ -65,13 +73,21 @@ static int tick_listening(lua_State *L) {
 /* Gives the server the handle it was asked for. */
 static int open_handle(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o, const char *ip,
                        cnet_listener_place *at) {
+  cnet_handle *given = NULL;
+  bool taken = false;
   int status;
   if (o->kind == CNET_LISTEN_PATH) {
     lua_pushlstring(L, o->path, o->path_length);
     cnet_class_set_slot(L, self, CNET_SLOT_SERVER_PATH);
   }
-  s->handle =
-      cnet_listener_open(cnet_server_runtime(s), o, ip, o->handle ? handle_at(L, o->handle) : NULL, at, &status);
+  if (o->handle) given = handle_at(L, o->handle, &taken);
+  if (taken) {
+    s->handle = given;
+    memset(at, 0, sizeof *at);
+    at->port = -1;
+    return 0;
+  }
+  s->handle = cnet_listener_open(cnet_server_runtime(s), o, ip, given, at, &status);
   return status;
 }
 

@@ -214,7 +214,7 @@ static bool unlink_from_group(cnet_socket *s) {
 void cnet_socket_leave(lua_State *L, cnet_socket *s, int self) {
   cnet_socket_group *group = s->group;
   if (!unlink_from_group(s)) return;
-  lua_getiuservalue(L, self, CNET_SOCKET_SERVER);
+  lua_getiuservalue(L, self, CNET_SOCKET_OWNER);
   group->on_left(L, lua_gettop(L));
   lua_pop(L, 1);
 }
@@ -305,7 +305,9 @@ static cnet_socket *new_socket(lua_State *L, cnet_runtime *rt, size_t high_water
   return s;
 }
 
-static void join_group(cnet_socket *s, cnet_socket_group *group) {
+void cnet_socket_join(lua_State *L, cnet_socket *s, int self, cnet_socket_group *group, int owner) {
+  lua_pushvalue(L, owner);
+  lua_setiuservalue(L, self, CNET_SOCKET_OWNER);
   s->group = group;
   s->next = group->first;
   if (s->next) s->next->previous = s;
@@ -313,20 +315,11 @@ static void join_group(cnet_socket *s, cnet_socket_group *group) {
   group->count++;
 }
 
-cnet_socket *cnet_socket_accept(lua_State *L, cnet_handle *listener, int server, cnet_socket_group *group,
-                                const cnet_socket_options *options, int *status) {
-  /* the object first: without memory for it the client still waits, and with it the handle has an owner */
-  cnet_socket *s = new_socket(L, listener->rt, options->high_water_mark);
-  int self = lua_gettop(L);
-  cnet_handle *h = cnet_handle_accept(listener, status);
-  if (!h) {
-    lua_pop(L, 1);
-    return NULL;
-  }
+/* The handle of a client is there: the socket begins as its server has it. */
+static void begin(lua_State *L, cnet_socket *s, int self, cnet_handle *h, int server, cnet_socket_group *group,
+                  const cnet_socket_options *options) {
   cnet_socket_set_handle(L, s, self, h);
-  lua_pushvalue(L, server);
-  lua_setiuservalue(L, self, CNET_SOCKET_SERVER);
-  join_group(s, group);
+  cnet_socket_join(L, s, self, group, server);
   s->last_active = uv_now(h->rt->loop);
   s->stream.allow_half_open = options->allow_half_open;
   s->no_delay = options->no_delay;
@@ -339,7 +332,38 @@ cnet_socket *cnet_socket_accept(lua_State *L, cnet_handle *listener, int server,
     cnet_readable_read(L, &s->stream, self, 0);
     lua_pop(L, 1);
   }
+}
+
+cnet_socket *cnet_socket_accept(lua_State *L, cnet_handle *listener, int server, cnet_socket_group *group,
+                                const cnet_socket_options *options, int *status) {
+  /* the object first: without memory for it the client still waits, and with it the handle has an owner */
+  cnet_socket *s = new_socket(L, listener->rt, options->high_water_mark);
+  cnet_handle *h = cnet_handle_accept(listener, status);
+  if (!h) {
+    lua_pop(L, 1);
+    return NULL;
+  }
+  begin(L, s, lua_gettop(L), h, server, group, options);
   return s;
+}
+
+cnet_socket *cnet_socket_adopt(lua_State *L, cnet_native *client, int server, cnet_socket_group *group,
+                               const cnet_socket_options *options) {
+  cnet_socket *s = new_socket(L, client->object.rt, options->high_water_mark);
+  begin(L, s, lua_gettop(L), cnet_native_take(client), server, group, options);
+  return s;
+}
+
+cnet_handle *cnet_socket_detach(lua_State *L, cnet_socket *s, int self) {
+  cnet_handle *h = s->handle;
+  if (!h || s->connecting) return NULL;
+  cnet_handle_read_stop(h); /* what comes from now on is for the other process */
+  h->owner = NULL;
+  s->handle = NULL;
+  cnet_unpin(L, h->rt, h);
+  cnet_socket_drop_timers(L, s);
+  cnet_socket_leave(L, s, self);
+  return h;
 }
 
 cnet_socket *cnet_socket_wrap(lua_State *L, cnet_runtime *rt, cnet_handle *h) {
@@ -386,6 +410,18 @@ static size_t option_high_water_mark(lua_State *L, int options, const char *name
 static const char *fd_type_name(int fd) {
   uv_handle_type type = uv_guess_handle(fd);
   return type == UV_FILE ? "FILE" : type == UV_UDP ? "UDP" : type == UV_TTY ? "TTY" : "UNKNOWN";
+}
+
+/* {handle = native}: what came from another process */
+static void take_handle(lua_State *L, cnet_socket *s, int self, int options) {
+  cnet_native *native;
+  if (lua_getfield(L, options, "handle") != LUA_TNIL) {
+    native = cnet_native_test(L, cnet_stream_runtime(&s->stream), -1);
+    if (!native || !native->handle)
+      cnet_error_arg_type(L, "property", "options.handle", "an open net.Native", lua_gettop(L));
+    cnet_socket_set_handle(L, s, self, cnet_native_take(native));
+  }
+  lua_pop(L, 1);
 }
 
 /* {fd = n}: a TCP connection or a pipe that is open already */
@@ -465,6 +501,7 @@ static void read_options(lua_State *L, cnet_socket *s, int self, int options) {
   } else {
     lua_pop(L, 1);
   }
+  take_handle(L, s, self, options);
   open_fd(L, s, self, options);
   use_signal(L, s, self, options);
   if (s->handle && !(s->stream.state & CNET_R_OFF)) {

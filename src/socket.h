@@ -5,11 +5,11 @@
 #ifndef CNET_SOCKET_H
 #define CNET_SOCKET_H
 
-#include "handle.h"
+#include "native.h"
 #include "stream.h"
 #include "timer.h"
 
-enum { CNET_SOCKET_SERVER = CNET_USERVALUES + 1, CNET_SOCKET_USERVALUES = CNET_SOCKET_SERVER };
+enum { CNET_SOCKET_OWNER = CNET_USERVALUES + 1, CNET_SOCKET_USERVALUES = CNET_SOCKET_OWNER };
 
 enum {
   CNET_SLOT_PEER = CNET_SLOT_FIRST_SOCKET, /* the peer's address once it was read */
@@ -19,18 +19,18 @@ enum {
 
 typedef struct cnet_socket cnet_socket;
 
-/* The sockets of one server that are not destroyed yet. */
+/* The sockets of one server, or of one sender of sockets, that are here and not destroyed yet. */
 typedef struct {
   unsigned count;
   cnet_socket *first;
-  /* one socket less; the server's object is at index server */
-  void (*on_left)(lua_State *L, int server);
+  /* one socket less; the object that owns the group is at index owner */
+  void (*on_left)(lua_State *L, int owner);
 } cnet_socket_group;
 
 struct cnet_socket {
   cnet_stream stream;
   cnet_handle *handle;
-  cnet_socket_group *group; /* of the server that accepted it */
+  cnet_socket_group *group; /* of the server that accepted it, or of the process that sent it */
   cnet_socket *next, *previous;
   cnet_timer *connect_timer;          /* of connectTimeout, while connecting */
   short type_of_service;              /* below 0: the system's */
@@ -58,6 +58,14 @@ typedef struct {
  * with *status set and nothing pushed, if the client is gone. */
 cnet_socket *cnet_socket_accept(lua_State *L, cnet_handle *listener, int server, cnet_socket_group *group,
                                 const cnet_socket_options *options, int *status);
+/* Pushes the socket of a client that was accepted elsewhere, and takes its handle. */
+cnet_socket *cnet_socket_adopt(lua_State *L, cnet_native *client, int server, cnet_socket_group *group,
+                               const cnet_socket_options *options);
+/* Another process is to have the connection: the handle, reading no more, is the caller's, and the socket is without
+ * one, neither destroyed nor closed. NULL if it has none, or connects. */
+cnet_handle *cnet_socket_detach(lua_State *L, cnet_socket *s, int self);
+/* Joins a group whose owner's object is at index owner: its on_left is called once the socket leaves it. */
+void cnet_socket_join(lua_State *L, cnet_socket *s, int self, cnet_socket_group *group, int owner);
 /* Pushes a socket over an open handle of a kind it can read and write (net.process.stdin, {fd = n}). */
 cnet_socket *cnet_socket_wrap(lua_State *L, cnet_runtime *rt, cnet_handle *h);
 static inline cnet_socket *cnet_socket_at(lua_State *L, int index) { return (cnet_socket *)lua_touserdata(L, index); }

@@ -80,8 +80,8 @@ static int get_ready_state(lua_State *L) {
 
 static int get_server(lua_State *L) {
   self_socket(L);
-  lua_getiuservalue(L, 1, CNET_SOCKET_SERVER);
-  return 1;
+  lua_getiuservalue(L, 1, CNET_SOCKET_OWNER);
+  return cnet_class_test(L, cnet_runtime_of(L), -1, CNET_SERVER) ? 1 : 0;
 }
 
 static int get_handle(lua_State *L) { /* what listen{_handle = ...} takes: the socket stands for its handle */
