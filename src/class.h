@@ -41,7 +41,12 @@ typedef struct {
 } cnet_member;
 
 /* Listeners of an emitter came or went; name is a stack index, 0 for all events. */
-typedef enum { CNET_LISTENER_ADDED, CNET_LISTENER_REMOVED, CNET_LISTENERS_CLEARED } cnet_listener_change;
+typedef enum {
+  CNET_LISTENER_ADDED,
+  CNET_LISTENER_PREPENDED,
+  CNET_LISTENER_REMOVED,
+  CNET_LISTENERS_CLEARED
+} cnet_listener_change;
 
 typedef struct cnet_class {
   cnet_class_id id;

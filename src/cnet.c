@@ -1,9 +1,11 @@
-/* luaopen_cnet: makes the net table out of what each module registers. */
+/* luaopen_cnet: makes the net table out of what each module registers; and the modules beside it. */
 #include <lauxlib.h>
 
 #include "abort.h"
 #include "address.h"
 #include "block_list.h"
+#include "channel.h"
+#include "child_process.h"
 #include "connector.h"
 #include "emitter.h"
 #include "error.h"
@@ -14,11 +16,13 @@
 #include "runtime.h"
 #include "server.h"
 #include "socket.h"
+#include "socket_list.h"
 #include "timer.h"
 
 #define CNET_EXPORT __attribute__((visibility("default")))
 
 CNET_EXPORT int luaopen_cnet(lua_State *L);
+CNET_EXPORT int luaopen_cnet_child_process(lua_State *L);
 
 int luaopen_cnet(lua_State *L) {
   luaL_checkversion(L);
@@ -37,6 +41,21 @@ int luaopen_cnet(lua_State *L) {
   cnet_connector_register(L);
   cnet_pipe_register(L);
   cnet_server_register(L);
+  cnet_channel_register(L);
+  cnet_socket_list_register(L);
   cnet_process_register(L);
+  return 1;
+}
+
+/* A module beside cnet, which it loads: require "cnet" then gives the same table. */
+static void open_beside(lua_State *L) {
+  luaL_requiref(L, "cnet", luaopen_cnet, 0);
+  lua_pop(L, 1);
+  lua_newtable(L);
+}
+
+int luaopen_cnet_child_process(lua_State *L) {
+  open_beside(L);
+  cnet_child_process_register(L);
   return 1;
 }

@@ -402,7 +402,7 @@ static void clear_all(lua_State *L, cnet_runtime *rt, int self) {
 
 /* ---- methods ---- */
 
-static int add_method(lua_State *L, bool once, bool front, bool hooked) {
+static int add_method(lua_State *L, bool once, bool front) {
   cnet_runtime *rt = cnet_runtime_of(L);
   cnet_class_self(L, CNET_EVENT_EMITTER);
   check_name(L, 2);
@@ -410,19 +410,18 @@ static int add_method(lua_State *L, bool once, bool front, bool hooked) {
   lua_settop(L, 3);
   if (once) wrap_once(L, 1, 2);
   add(L, rt, 1, 2, 3, front);
-  if (hooked) hook(L, rt, 1, 2, CNET_LISTENER_ADDED);
+  hook(L, rt, 1, 2, front ? CNET_LISTENER_PREPENDED : CNET_LISTENER_ADDED);
   lua_settop(L, 1);
   return 1;
 }
 
-static int method_on(lua_State *L) { return add_method(L, false, false, true); }
+static int method_on(lua_State *L) { return add_method(L, false, false); }
 
-static int method_once(lua_State *L) { return add_method(L, true, false, true); }
+static int method_once(lua_State *L) { return add_method(L, true, false); }
 
-/* As in Node, what is prepended does not start the flow of a stream. */
-static int method_prepend_listener(lua_State *L) { return add_method(L, false, true, false); }
+static int method_prepend_listener(lua_State *L) { return add_method(L, false, true); }
 
-static int method_prepend_once_listener(lua_State *L) { return add_method(L, true, true, false); }
+static int method_prepend_once_listener(lua_State *L) { return add_method(L, true, true); }
 
 static int method_remove_listener(lua_State *L) {
   cnet_runtime *rt = cnet_runtime_of(L);

@@ -1,6 +1,7 @@
 #include "process.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -8,54 +9,29 @@
 
 #include "error.h"
 #include "interrupt.h"
+#include "ipc.h"
 #include "protect.h"
+#include "signals.h"
 #include "socket.h"
 
 static const char process_key = 0; /* registry: the object */
 
-typedef struct {
-  const char *name;
-  int number;
-} signal_row;
+enum { SLOT_STDIN = CNET_SLOT_FIRST_TARGET };
 
-/* As in Node, two names of one number are two events. */
-static const signal_row signals[] = {
-    {"SIGHUP", SIGHUP},       {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT}, {"SIGILL", SIGILL},     {"SIGTRAP", SIGTRAP},
-    {"SIGABRT", SIGABRT},     {"SIGIOT", SIGABRT},  {"SIGBUS", SIGBUS},   {"SIGFPE", SIGFPE},     {"SIGKILL", SIGKILL},
-    {"SIGUSR1", SIGUSR1},     {"SIGSEGV", SIGSEGV}, {"SIGUSR2", SIGUSR2}, {"SIGPIPE", SIGPIPE},   {"SIGALRM", SIGALRM},
-    {"SIGTERM", SIGTERM},     {"SIGCHLD", SIGCHLD}, {"SIGCONT", SIGCONT}, {"SIGSTOP", SIGSTOP},   {"SIGTSTP", SIGTSTP},
-    {"SIGTTIN", SIGTTIN},     {"SIGTTOU", SIGTTOU}, {"SIGURG", SIGURG},   {"SIGXCPU", SIGXCPU},   {"SIGXFSZ", SIGXFSZ},
-    {"SIGVTALRM", SIGVTALRM}, {"SIGPROF", SIGPROF}, {"SIGIO", SIGIO},     {"SIGWINCH", SIGWINCH}, {"SIGSYS", SIGSYS},
-#ifdef SIGPOLL
-    {"SIGPOLL", SIGPOLL},
-#endif
-#ifdef SIGSTKFLT
-    {"SIGSTKFLT", SIGSTKFLT},
-#endif
-#ifdef SIGPWR
-    {"SIGPWR", SIGPWR},
-#endif
-#ifdef SIGINFO
-    {"SIGINFO", SIGINFO},
-#endif
-};
-
-enum { SLOT_STDIN = 1 };
-
-enum { SIGNALS = sizeof signals / sizeof *signals, SIGNAL_LIMIT = 128 };
+enum { SIGNAL_LIMIT = 128 };
 
 /* Made when its signal is first watched, and kept until lua_close. */
 typedef struct {
   cnet_disposable disposable; /* handle.data points here */
   uv_signal_t handle;
   cnet_runtime *rt;
-  const signal_row *row;
+  const cnet_signal *row;
   bool active;
 } watcher;
 
 typedef struct {
   cnet_emitter emitter;
-  watcher *watchers[SIGNALS];
+  watcher *watchers[CNET_SIGNALS_MAX];
   bool exiting;
 } process;
 
@@ -98,13 +74,13 @@ static void restore_action(int number) {
 
 typedef struct {
   cnet_event event;
-  const signal_row *row;
+  const cnet_signal *row;
 } signal_event;
 
 static void drop_event(cnet_event *event) { free(event); }
 
 static void deliver(lua_State *L, void *arg) {
-  const signal_row *row = ((signal_event *)arg)->row;
+  const cnet_signal *row = ((signal_event *)arg)->row;
   free(arg);
   cnet_process_push(L);
   lua_pushstring(L, row->name);
@@ -155,13 +131,13 @@ static int make_watcher(cnet_runtime *rt, process *self, int i) {
   w->disposable.dispose = dispose;
   w->handle.data = w;
   w->rt = rt;
-  w->row = &signals[i];
+  w->row = &cnet_signals[i];
   self->watchers[i] = w;
   return 0;
 }
 
 static int watch(cnet_runtime *rt, process *self, int i) {
-  int number = signals[i].number;
+  int number = cnet_signals[i].number;
   int status = make_watcher(rt, self, i);
   if (status < 0) return status;
   if (number == SIGINT) cnet_interrupt_listener_came(rt);
@@ -180,7 +156,7 @@ static void unwatch(watcher *w) {
 /* Watches the signal if its event has listeners, else not. What cannot be watched takes no listeners. */
 static void update(lua_State *L, process *self, int index, int i) {
   cnet_runtime *rt = self->emitter.object.rt;
-  const char *name = signals[i].name;
+  const char *name = cnet_signals[i].name;
   bool wanted = cnet_emitter_count(L, index, name) > 0;
   watcher *w = self->watchers[i];
   int status;
@@ -203,49 +179,35 @@ static void on_listeners(lua_State *L, int index, int name, cnet_listener_change
   const char *text = name != 0 && lua_type(L, name) == LUA_TSTRING ? lua_tostring(L, name) : "";
   int i;
   (void)change;
-  for (i = 0; i < SIGNALS; i++)
-    if (name == 0 || strcmp(text, signals[i].name) == 0) update(L, self, index, i);
+  for (i = 0; i < cnet_signals_count; i++)
+    if (name == 0 || strcmp(text, cnet_signals[i].name) == 0) update(L, self, index, i);
+  cnet_ipc_follow_listeners(L, index);
+  cnet_ipc_on_listeners(L, index);
 }
 
 /* ---- members ---- */
-
-static int prepend(lua_State *L, const char *method) {
-  cnet_class_self(L, CNET_PROCESS);
-  lua_settop(L, 3);
-  lua_pushvalue(L, 1);
-  lua_pushvalue(L, 2);
-  lua_pushvalue(L, 3);
-  cnet_emitter_call(L, method, 3);
-  on_listeners(L, 1, 2, CNET_LISTENER_ADDED);
-  lua_settop(L, 1);
-  return 1;
-}
-
-/* The emitter does not tell the class of what is prepended, since that does not start the flow of a stream. */
-static int method_prepend_listener(lua_State *L) { return prepend(L, "prependListener"); }
-
-static int method_prepend_once_listener(lua_State *L) { return prepend(L, "prependOnceListener"); }
 
 /* A net.Socket over descriptor 0, made when first asked for. As in Node it reads nothing until somebody listens. */
 static int get_stdin(lua_State *L) {
   process *self = cnet_class_self(L, CNET_PROCESS);
   cnet_runtime *rt = self->emitter.object.rt;
   cnet_handle_kind kind;
-  cnet_handle *h;
+  cnet_native *native;
   cnet_socket *s;
   int status;
   if (cnet_class_slot(L, 1, SLOT_STDIN) != LUA_TNIL) return 1;
   status = cnet_handle_guess(0, &kind);
   if (status < 0)
     return luaL_error(L, "net.process.stdin: standard input is no pipe, socket or terminal; use io.stdin");
-  h = cnet_handle_new(rt, kind, &status);
-  if (h) status = cnet_handle_open(h, 0);
+  native = cnet_native_push(L, rt);
+  native->handle = cnet_handle_new(rt, kind, &status);
+  if (native->handle) status = cnet_handle_open(native->handle, 0);
   if (status < 0) {
-    if (h) cnet_handle_abandon(h);
+    cnet_native_close(native);
     cnet_error_push_system(L, status, "open");
     return cnet_error_throw(L);
   }
-  s = cnet_socket_wrap(L, rt, h);
+  s = cnet_socket_wrap(L, native);
   s->stream.wstate |= CNET_W_OFF | CNET_W_ENDING | CNET_W_FINISHED;
   lua_pushvalue(L, -1);
   cnet_class_set_slot(L, 1, SLOT_STDIN);
@@ -268,29 +230,29 @@ static lua_Integer check_code(lua_State *L, int index) {
 }
 
 /* As os.exit(code, true) does; inside a callback the runtime knows that libuv is on the stack. */
-static int method_exit(lua_State *L) {
-  process *self = cnet_class_self(L, CNET_PROCESS);
-  int code = (int)(check_code(L, 2) & 255);
+int cnet_process_exit(lua_State *L, lua_Integer code) {
+  process *self;
+  int index = lua_gettop(L) + 1;
+  cnet_process_push(L);
+  self = lua_touserdata(L, index);
   if (!self->exiting) {
     self->exiting = true;
-    lua_settop(L, 2);
-    if (lua_isnil(L, 2)) {
-      lua_pushinteger(L, 0);
-    } else {
-      lua_pushinteger(L, lua_tointeger(L, 2));
-    }
-    cnet_emit(L, 1, "exit", 1);
+    lua_pushinteger(L, code);
+    cnet_emit(L, index, "exit", 1);
   }
   self->emitter.object.rt->ever_ran = true; /* whatever is still open, the script means to end */
   lua_close(L);
-  exit(code);
+  exit((int)(code & 255));
+}
+
+static int method_exit(lua_State *L) {
+  cnet_class_self(L, CNET_PROCESS);
+  return cnet_process_exit(L, check_code(L, 2));
 }
 
 static const cnet_member members[] = {{"pid", NULL, get_pid, NULL},
                                       {"stdin", NULL, get_stdin, NULL},
                                       {"exit", method_exit, NULL, NULL},
-                                      {"prependListener", method_prepend_listener, NULL, NULL},
-                                      {"prependOnceListener", method_prepend_once_listener, NULL, NULL},
                                       {NULL, NULL, NULL, NULL}};
 
 /* lua_close inside a callback leaves the handles to the exit, but frees the loop that libuv's signal handler writes to:
@@ -299,15 +261,18 @@ static int process_gc(lua_State *L) {
   process *self = cnet_class_test(L, cnet_runtime_of(L), 1, CNET_PROCESS);
   int i;
   if (!self || self->emitter.object.rt->closed) return 0;
-  for (i = 0; i < SIGNALS; i++)
+  for (i = 0; i < cnet_signals_count; i++)
     if (self->watchers[i] && self->watchers[i]->active) unwatch(self->watchers[i]);
   return 0;
 }
+
+static const cnet_member *const more[] = {cnet_ipc_members, NULL};
 
 static const cnet_class process_class = {.id = CNET_PROCESS,
                                          .name = "net.process",
                                          .parent = &cnet_emitter_class,
                                          .members = members,
+                                         .more = more,
                                          .gc = process_gc,
                                          .on_listeners = on_listeners};
 
@@ -319,6 +284,52 @@ static void stay_loaded(void) {
 }
 
 void cnet_process_push(lua_State *L) { lua_rawgetp(L, LUA_REGISTRYINDEX, &process_key); }
+
+/* ---- a child that was forked ---- */
+
+static void after_end(lua_State *L, int self) {
+  (void)L;
+  (void)self;
+}
+
+static bool is_gone(lua_State *L, int self) { /* there is no telling apart a parent that left from one that is dead */
+  (void)L;
+  (void)self;
+  return false;
+}
+
+static const cnet_channel_owner channel_owner = {after_end, is_gone};
+
+/* The descriptor of the channel, -1 if nobody has forked this process for one. Taken out of the environment: programs
+ * that are started from here are none of the parent's. */
+static int take_channel_fd(lua_State *L) {
+  const char *text = getenv("NODE_CHANNEL_FD"), *mode = getenv("NODE_CHANNEL_SERIALIZATION_MODE");
+  char *stop;
+  long fd;
+  cnet_handle_kind kind;
+  if (!text) return -1;
+  fd = strtol(text, &stop, 10);
+  if (*stop != '\0' || stop == text || fd < 0 || fd > INT32_MAX) fd = -1;
+  if (fd >= 0 && (cnet_handle_guess((int)fd, &kind) < 0 || kind != CNET_HANDLE_PIPE)) fd = -1;
+  if (fd >= 0 && mode && strcmp(mode, "json") != 0)
+    luaL_error(L, "cnet: the parent speaks '%s' over its channel: fork with serialization = 'json'", mode);
+  unsetenv("NODE_CHANNEL_FD");
+  unsetenv("NODE_CHANNEL_SERIALIZATION_MODE");
+  return (int)fd;
+}
+
+static void open_channel(lua_State *L, int self) {
+  cnet_runtime *rt = ((process *)lua_touserdata(L, self))->emitter.object.rt;
+  int status, fd = take_channel_fd(L);
+  cnet_native *native;
+  if (fd < 0) return;
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  native = cnet_native_push(L, rt);
+  native->handle = cnet_handle_new(rt, CNET_HANDLE_IPC, &status);
+  if (native->handle) status = cnet_handle_open(native->handle, fd);
+  if (status == 0) cnet_ipc_open(L, self, lua_gettop(L), &channel_owner);
+  lua_settop(L, self);
+}
 
 void cnet_process_register(lua_State *L) {
   cnet_runtime *rt = cnet_runtime_open(L);
@@ -332,6 +343,7 @@ void cnet_process_register(lua_State *L) {
     cnet_class_dress(L, rt, &process_class);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &process_key);
+    open_channel(L, lua_gettop(L));
     stay_loaded();
   }
   lua_setfield(L, -2, "process");

@@ -530,6 +530,7 @@ static void on_added(lua_State *L, cnet_stream *s, int self, const char *name) {
 void cnet_readable_on_listeners(lua_State *L, int self, int name, cnet_listener_change change) {
   cnet_stream *s = lua_touserdata(L, self);
   const char *event = name && lua_type(L, name) == LUA_TSTRING ? lua_tostring(L, name) : "";
+  if (change == CNET_LISTENER_PREPENDED) return; /* as in Node, it starts no flow */
   if (change == CNET_LISTENER_ADDED) {
     on_added(L, s, self, event);
   } else if (strcmp(event, "readable") == 0 || (change == CNET_LISTENERS_CLEARED && name == 0)) {

@@ -165,20 +165,31 @@ static void read_block_list(lua_State *L, cnet_runtime *rt, int options, int sel
   cnet_class_set_slot(L, self, CNET_SLOT_SERVER_BLOCK_LIST);
 }
 
+static cnet_server *new_server(lua_State *L, cnet_runtime *rt, int options) {
+  cnet_server *s = cnet_class_new(L, rt, sizeof *s, CNET_USERVALUES);
+  cnet_emitter_init(&s->emitter);
+  cnet_server_init_connections(s);
+  read_options(L, options, &s->accept);
+  if (options) read_block_list(L, rt, options, lua_gettop(L));
+  cnet_class_dress(L, rt, &cnet_server_class);
+  return s;
+}
+
+void cnet_server_push_over(lua_State *L, cnet_native *native) {
+  cnet_server *s = new_server(L, native->object.rt, 0);
+  if (cnet_server_listen_on(L, s, lua_gettop(L), native) == 0) return;
+  lua_pop(L, 1);
+  lua_pushnil(L);
+}
+
 /* net.Server([options][, listener]) */
 static int construct(lua_State *L) {
   cnet_runtime *rt = cnet_runtime_open(L);
-  cnet_server *s;
   int listener = lua_isfunction(L, 1) ? 1 : lua_isfunction(L, 2) ? 2 : 0;
   lua_settop(L, 2);
   if (!lua_isnil(L, 1) && !lua_istable(L, 1) && !lua_isfunction(L, 1))
     return cnet_error_arg_type(L, "argument", "options", "of type table", 1);
-  s = cnet_class_new(L, rt, sizeof *s, CNET_USERVALUES);
-  cnet_emitter_init(&s->emitter);
-  cnet_server_init_connections(s);
-  read_options(L, lua_istable(L, 1) ? 1 : 0, &s->accept);
-  if (lua_istable(L, 1)) read_block_list(L, rt, 1, 3);
-  cnet_class_dress(L, rt, &cnet_server_class);
+  new_server(L, rt, lua_istable(L, 1) ? 1 : 0);
   if (listener) {
     lua_pushvalue(L, listener);
     cnet_emitter_on(L, rt, 3, "connection");

@@ -24,7 +24,7 @@ void cnet_server_add_holder(lua_State *L, int self) {
 }
 
 void cnet_server_push_key(lua_State *L, int self) {
-  cnet_runtime *rt = cnet_runtime_of(L);
+  cnet_runtime *rt = cnet_server_runtime(cnet_server_at(L, self));
   if (cnet_class_slot(L, self, CNET_SLOT_SERVER_KEY) != LUA_TNIL) return;
   lua_pop(L, 1);
   lua_pushfstring(L, "cnet:%d:%d", (int)uv_os_getpid(), (int)++rt->last_server_key);

@@ -124,6 +124,15 @@ static void set_modes(lua_State *L, cnet_server *s, const cnet_listen_options *o
   cnet_error_throw(L);
 }
 
+int cnet_server_listen_on(lua_State *L, cnet_server *s, int self, cnet_native *native) {
+  cnet_listener_place at = {NULL, 0, -1};
+  int status = cnet_handle_listen(native->handle, CNET_DEFAULT_BACKLOG);
+  if (status < 0) return status;
+  s->handle = cnet_native_take(native);
+  settle(L, s, self, 0, &at);
+  return 0;
+}
+
 /* ---- listen on a host's name ---- */
 
 /* (err, list); upvalues: 2 server, 3 listening id, 4 port, 5 backlog, 6 flags */

@@ -366,9 +366,9 @@ cnet_handle *cnet_socket_detach(lua_State *L, cnet_socket *s, int self) {
   return h;
 }
 
-cnet_socket *cnet_socket_wrap(lua_State *L, cnet_runtime *rt, cnet_handle *h) {
-  cnet_socket *s = new_socket(L, rt, CNET_DEFAULT_HIGH_WATER_MARK);
-  cnet_socket_set_handle(L, s, lua_gettop(L), h);
+cnet_socket *cnet_socket_wrap(lua_State *L, cnet_native *native) {
+  cnet_socket *s = new_socket(L, native->object.rt, CNET_DEFAULT_HIGH_WATER_MARK);
+  cnet_socket_set_handle(L, s, lua_gettop(L), cnet_native_take(native));
   return s;
 }
 

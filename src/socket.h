@@ -66,8 +66,8 @@ cnet_socket *cnet_socket_adopt(lua_State *L, cnet_native *client, int server, cn
 cnet_handle *cnet_socket_detach(lua_State *L, cnet_socket *s, int self);
 /* Joins a group whose owner's object is at index owner: its on_left is called once the socket leaves it. */
 void cnet_socket_join(lua_State *L, cnet_socket *s, int self, cnet_socket_group *group, int owner);
-/* Pushes a socket over an open handle of a kind it can read and write (net.process.stdin, {fd = n}). */
-cnet_socket *cnet_socket_wrap(lua_State *L, cnet_runtime *rt, cnet_handle *h);
+/* Pushes a socket over an open handle of a kind it can read and write, which it takes. It does not read yet. */
+cnet_socket *cnet_socket_wrap(lua_State *L, cnet_native *native);
 static inline cnet_socket *cnet_socket_at(lua_State *L, int index) { return (cnet_socket *)lua_touserdata(L, index); }
 
 /* Gives the socket a new handle to connect with. */

@@ -1,0 +1,337 @@
+#include "spawn_options.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "args.h"
+#include "error.h"
+#include "readable.h"
+#include "server.h"
+
+extern char **environ;
+
+enum { STANDARD = 3, MOST = 256 /* descriptors */ };
+
+/* ---- strings ---- */
+
+/* A string without a NUL, which the system would cut it at; a number counts as one. */
+static const char *check_text(lua_State *L, int index, const char *name) {
+  size_t size;
+  const char *text = lua_tolstring(L, index, &size);
+  if (!text) cnet_error_arg_type(L, "property", name, "of type string", index);
+  if (strlen(text) != size) cnet_error_arg_value(L, "property", name, index, "must be a string without null bytes");
+  return text;
+}
+
+/* Leaves an array of char * on the stack, of the strings in the array at index; NULL ends it. */
+static char **push_vector(lua_State *L, int array) {
+  lua_Integer i, n = (lua_Integer)lua_rawlen(L, array);
+  char **vector = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *vector, 0);
+  for (i = 1; i <= n; i++) {
+    lua_rawgeti(L, array, i);
+    vector[i - 1] = (char *)lua_tostring(L, -1); /* the array keeps it */
+    lua_pop(L, 1);
+  }
+  vector[n] = NULL;
+  return vector;
+}
+
+/* Appends the strings of the array at index from, if it is one, to the array at index to. */
+static void append(lua_State *L, int to, int from, const char *name) {
+  lua_Integer i, n = (lua_Integer)lua_rawlen(L, to);
+  for (i = 1; lua_geti(L, from, i) != LUA_TNIL; i++) {
+    check_text(L, lua_gettop(L), name);
+    lua_tostring(L, -1); /* a number becomes its text */
+    lua_rawseti(L, to, n + i);
+  }
+  lua_pop(L, 1);
+}
+
+/* ---- options ---- */
+
+/* Leaves the option on the stack, nil without options. */
+static int option(lua_State *L, int options, const char *name) {
+  if (options) return lua_getfield(L, options, name);
+  lua_pushnil(L);
+  return LUA_TNIL;
+}
+
+/* The interpreter that runs this, unless execPath names another program. */
+static void read_file(lua_State *L, int options, cnet_spawn *out) {
+  char path[4096];
+  size_t size = sizeof path;
+  int status;
+  if (option(L, options, "execPath") != LUA_TNIL && lua_rawlen(L, -1) > 0) {
+    out->uv.file = check_text(L, lua_gettop(L), "options.execPath");
+    return;
+  }
+  lua_pop(L, 1);
+  status = uv_exepath(path, &size);
+  if (status < 0) {
+    cnet_error_push_system(L, status, "uv_exepath");
+    cnet_error_throw(L);
+  }
+  lua_pushlstring(L, path, size);
+  out->uv.file = lua_tostring(L, -1);
+}
+
+/* The program, execArgv, the script, args. */
+static void read_arguments(lua_State *L, int script, int args, int options, cnet_spawn *out) {
+  lua_newtable(L);
+  out->args = lua_gettop(L);
+  lua_pushstring(L, out->uv.file);
+  lua_rawseti(L, out->args, 1);
+  if (option(L, options, "execArgv") != LUA_TNIL) {
+    if (!lua_istable(L, -1)) cnet_error_arg_type(L, "property", "options.execArgv", "a table", lua_gettop(L));
+    append(L, out->args, lua_gettop(L), "options.execArgv");
+  }
+  lua_pop(L, 1);
+  check_text(L, script, "modulePath");
+  lua_pushvalue(L, script);
+  lua_rawseti(L, out->args, (lua_Integer)lua_rawlen(L, out->args) + 1);
+  if (args) append(L, out->args, args, "args");
+  out->uv.args = push_vector(L, out->args);
+}
+
+/* Appends "name=value" of the two values on top, which it pops, to the array at index pairs. */
+static void append_pair(lua_State *L, int pairs) {
+  int value = lua_gettop(L);
+  if (lua_type(L, value - 1) != LUA_TSTRING)
+    cnet_error_arg_type(L, "property", "options.env", "a table of strings by name", value - 1);
+  check_text(L, value - 1, "options.env");
+  luaL_tolstring(L, value, NULL);
+  check_text(L, value + 1, "options.env");
+  lua_pushvalue(L, value - 1);
+  lua_pushliteral(L, "=");
+  lua_pushvalue(L, value + 1);
+  lua_concat(L, 3);
+  lua_rawseti(L, pairs, (lua_Integer)lua_rawlen(L, pairs) + 1);
+  lua_settop(L, value - 2);
+}
+
+static void read_environment(lua_State *L, int options, cnet_spawn *out) {
+  int env, pairs;
+  char **own;
+  option(L, options, "env");
+  env = lua_gettop(L);
+  lua_newtable(L);
+  pairs = env + 1;
+  if (lua_istable(L, env)) {
+    lua_pushnil(L);
+    while (lua_next(L, env)) {
+      lua_pushvalue(L, -2);
+      lua_insert(L, -2);
+      append_pair(L, pairs);
+    }
+  } else if (lua_isnil(L, env)) {
+    for (own = environ; own && *own; own++) {
+      lua_pushstring(L, *own);
+      lua_rawseti(L, pairs, (lua_Integer)lua_rawlen(L, pairs) + 1);
+    }
+  } else {
+    cnet_error_arg_type(L, "property", "options.env", "a table", env);
+  }
+  lua_pushliteral(L, "NODE_CHANNEL_FD");
+  lua_pushinteger(L, out->ipc);
+  append_pair(L, pairs);
+  lua_pushliteral(L, "NODE_CHANNEL_SERIALIZATION_MODE");
+  lua_pushliteral(L, "json");
+  append_pair(L, pairs);
+  out->uv.env = push_vector(L, pairs);
+}
+
+static bool read_id(lua_State *L, int options, const char *name, unsigned *out) {
+  if (option(L, options, name) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return false;
+  }
+  if (!lua_isinteger(L, -1)) {
+    lua_pushfstring(L, "options.%s", name);
+    cnet_error_arg_type(L, "property", lua_tostring(L, -1), "an integer", lua_gettop(L) - 1);
+  }
+  *out = (unsigned)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return true;
+}
+
+static void read_rest(lua_State *L, int options, cnet_spawn *out) {
+  unsigned id;
+  if (option(L, options, "serialization") != LUA_TNIL &&
+      !(lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "json") == 0))
+    cnet_error_arg_value(L, "property", "options.serialization", lua_gettop(L), "must be 'json' or nil");
+  lua_pop(L, 1);
+  if (option(L, options, "cwd") != LUA_TNIL) {
+    out->uv.cwd = check_text(L, lua_gettop(L), "options.cwd"); /* left on the stack */
+  } else {
+    lua_pop(L, 1);
+  }
+  if (option(L, options, "detached"), lua_toboolean(L, -1)) out->uv.flags |= UV_PROCESS_DETACHED;
+  lua_pop(L, 1);
+  if (read_id(L, options, "uid", &id)) {
+    out->uv.flags |= UV_PROCESS_SETUID;
+    out->uv.uid = (uv_uid_t)id;
+  }
+  if (read_id(L, options, "gid", &id)) {
+    out->uv.flags |= UV_PROCESS_SETGID;
+    out->uv.gid = (uv_gid_t)id;
+  }
+}
+
+/* ---- standard descriptors ---- */
+
+static void make_pipe(lua_State *L, cnet_spawn *out, int i, cnet_handle_kind kind) {
+  cnet_runtime *rt = cnet_runtime_open(L);
+  int status;
+  cnet_native *native = cnet_native_push(L, rt);
+  native->handle = cnet_handle_new(rt, kind, &status);
+  if (!native->handle) {
+    cnet_error_push_system(L, status, "spawn");
+    cnet_error_throw(L);
+  }
+  lua_rawseti(L, out->pipes, i + 1);
+  out->uv.stdio[i].flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE;
+  out->uv.stdio[i].data.stream = &native->handle->uv.stream;
+}
+
+static void give_fd(cnet_spawn *out, int i, int fd) {
+  out->uv.stdio[i].flags = UV_INHERIT_FD;
+  out->uv.stdio[i].data.fd = fd;
+}
+
+static void bad_stdio(lua_State *L, int value) {
+  cnet_error_arg_value(L, "property", "options.stdio", value, "is invalid");
+}
+
+/* The descriptor of a socket, a server, a net.Native or {fd = n}; -1 if it is none. */
+static int fd_at(lua_State *L, int value) {
+  cnet_runtime *rt = cnet_runtime_open(L);
+  cnet_socket *socket = cnet_class_test(L, rt, value, CNET_SOCKET);
+  cnet_server *server = cnet_class_test(L, rt, value, CNET_SERVER);
+  cnet_native *native = cnet_native_test(L, rt, value);
+  cnet_handle *h = socket ? socket->handle : server ? server->handle : native ? native->handle : NULL;
+  int fd = -1;
+  if (h) return cnet_handle_fd(h);
+  if (lua_istable(L, value)) {
+    if (lua_getfield(L, value, "fd") == LUA_TNUMBER && lua_isinteger(L, -1)) fd = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+  }
+  return fd;
+}
+
+/* What the child's descriptor i is to be, the value at index. */
+static void read_stdio_value(lua_State *L, int value, int i, cnet_spawn *out) {
+  const char *word = lua_type(L, value) == LUA_TSTRING ? lua_tostring(L, value) : NULL;
+  int fd;
+  out->uv.stdio[i].flags = UV_IGNORE;
+  if (!lua_toboolean(L, value)) word = i < STANDARD ? "pipe" : "ignore";
+  if (word && strcmp(word, "ipc") == 0) {
+    if (out->ipc >= 0) {
+      cnet_error_push(L, "Error", "ERR_IPC_ONE_PIPE", "Child process can have only one IPC pipe");
+      cnet_error_throw(L);
+    }
+    out->ipc = i;
+    make_pipe(L, out, i, CNET_HANDLE_IPC);
+  } else if (word && (strcmp(word, "pipe") == 0 || strcmp(word, "overlapped") == 0)) {
+    make_pipe(L, out, i, CNET_HANDLE_PIPE);
+  } else if (word && strcmp(word, "inherit") == 0) {
+    give_fd(out, i, i);
+  } else if (!word || strcmp(word, "ignore") != 0) {
+    fd = lua_isinteger(L, value) ? (int)lua_tointeger(L, value) : word ? -1 : fd_at(L, value);
+    if (fd < 0) bad_stdio(L, value);
+    give_fd(out, i, fd);
+  }
+}
+
+/* "pipe", "inherit", "ignore" stand for the three standard descriptors, and the channel follows. */
+static void push_stdio_array(lua_State *L, const char *word) {
+  int i;
+  lua_createtable(L, STANDARD + 1, 0);
+  for (i = 1; i <= STANDARD; i++) {
+    lua_pushstring(L, word);
+    lua_rawseti(L, -2, i);
+  }
+  lua_pushliteral(L, "ipc");
+  lua_rawseti(L, -2, STANDARD + 1);
+}
+
+static void push_stdio(lua_State *L, int options) {
+  const char *word;
+  bool silent = option(L, options, "silent") != LUA_TNIL && lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  if (option(L, options, "stdio") == LUA_TTABLE) return;
+  if (lua_isnil(L, -1)) {
+    word = silent ? "pipe" : "inherit";
+  } else {
+    word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    if (strcmp(word, "pipe") != 0 && strcmp(word, "inherit") != 0 && strcmp(word, "ignore") != 0 &&
+        strcmp(word, "overlapped") != 0)
+      bad_stdio(L, lua_gettop(L));
+  }
+  push_stdio_array(L, word);
+  lua_remove(L, -2);
+}
+
+/* The highest index of the array, which may have holes. */
+static int count_stdio(lua_State *L, int stdio) {
+  lua_Integer n = STANDARD;
+  lua_pushnil(L);
+  while (lua_next(L, stdio)) {
+    lua_pop(L, 1);
+    if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1 || lua_tointeger(L, -1) > MOST) bad_stdio(L, stdio);
+    if (lua_tointeger(L, -1) > n) n = lua_tointeger(L, -1);
+  }
+  return (int)n;
+}
+
+static void read_stdio(lua_State *L, int options, cnet_spawn *out) {
+  int i, stdio;
+  push_stdio(L, options);
+  stdio = lua_gettop(L);
+  out->stdio_count = count_stdio(L, stdio);
+  out->ipc = -1;
+  lua_newtable(L);
+  out->pipes = lua_gettop(L);
+  out->uv.stdio = lua_newuserdatauv(L, (size_t)out->stdio_count * sizeof *out->uv.stdio, 0);
+  for (i = 0; i < out->stdio_count; i++) {
+    lua_rawgeti(L, stdio, i + 1);
+    read_stdio_value(L, lua_gettop(L), i, out);
+    lua_pop(L, 1);
+  }
+  out->uv.stdio_count = out->stdio_count;
+  if (out->ipc >= 0) return;
+  cnet_error_push(L, "Error", "ERR_CHILD_PROCESS_IPC_REQUIRED",
+                  "Forked processes must have an IPC channel, missing value 'ipc' in options.stdio");
+  cnet_error_throw(L);
+}
+
+/* ---- for child_process.c ---- */
+
+void cnet_spawn_read_fork(lua_State *L, int script, int args, int options, cnet_spawn *out) {
+  luaL_checkstack(L, 40, NULL);
+  memset(out, 0, sizeof *out);
+  read_file(L, options, out);
+  read_arguments(L, script, args, options, out);
+  read_stdio(L, options, out);
+  read_environment(L, options, out);
+  read_rest(L, options, out);
+}
+
+void cnet_spawn_push_socket(lua_State *L, int native, bool readable) {
+  cnet_socket *s = cnet_socket_wrap(L, lua_touserdata(L, native));
+  if (readable) {
+    cnet_readable_read(L, &s->stream, lua_gettop(L), 0);
+    lua_pop(L, 1);
+  } else {
+    s->stream.state |= CNET_R_OFF | CNET_R_ENDED | CNET_R_END_EMITTED;
+  }
+}
+
+void cnet_spawn_push_error(lua_State *L, int status, int file) {
+  int top = lua_gettop(L);
+  lua_pushfstring(L, "spawn %s", lua_tostring(L, file));
+  cnet_error_push_system(L, status, lua_tostring(L, -1));
+  lua_pushvalue(L, file);
+  lua_setfield(L, -2, "path");
+  lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
+}
