@@ -80,6 +80,11 @@ describe("socket:setEncoding", function()
     local socket = net.Socket()
     assert.equal(socket, socket:setEncoding())
     assert.equal("utf8", socket.readableEncoding)
+    for _, nothing in ipairs { false, "" } do -- Node takes "", and raises for false
+      socket:setEncoding "hex"
+      assert.equal(nothing == "", (pcall(socket.setEncoding, socket, nothing)))
+      assert.equal(nothing == "" and "utf8" or "hex", socket.readableEncoding)
+    end
     assert.is_false(pcall(function() socket.readableEncoding = "hex" end))
     assert.equal("utf8", socket.readableEncoding)
   end)
@@ -294,6 +299,57 @@ describe("socket:setEncoding", function()
     end
   end)
 
+  it("what is buffered as text already stays that text, as one piece", function()
+    local cases = {
+      -- encoding before, bytes that come, encoding afterwards, what is read then
+      { "utf8", { "ab" }, "hex", "ab" },
+      { "utf8", { "a", "b" }, "base64", "ab" },
+      { "hex", { "ab", "cd" }, "utf8", "61626364" },
+      { "hex", { "\xE9A" }, "base64", "e941" },
+      { "latin1", { "\xE9A" }, "utf8", "\xE9A" },
+      { "ascii", { "\xE9A" }, "hex", "iA" },
+      { "base64", { "abc" }, "hex", "YWJj" },
+    }
+    for _, case in ipairs(cases) do
+      local client, peer = sockets.pair()
+      peer:setEncoding(case[1]):pause()
+      for _, chunk in ipairs(case[2]) do send(client, peer, chunk) end
+      peer:setEncoding(case[3])
+      assert.equal(case[3], peer.readableEncoding)
+      assert.equal(#case[4], peer.readableLength)
+      local got = sockets.collect(peer)
+      peer:resume()
+      sockets.settle()
+      assert.same({ case[4] }, got.chunks)
+      client:destroy()
+      peer:destroy()
+      support.run()
+    end
+  end)
+
+  it("converts and keeps the rest of what was read in part", function()
+    local socket = net.Socket()
+    socket:unshift "abcd"
+    assert.equal("a", socket:read(1))
+    socket:setEncoding "hex"
+    assert.equal(6, socket.readableLength)
+    assert.equal("62", socket:read(2))
+    socket:setEncoding "base64"
+    assert.equal("6364", socket:read())
+  end)
+
+  it("drops what the encoding before held back", function()
+    local client, peer = sockets.pair()
+    peer:setEncoding "utf8":pause()
+    send(client, peer, "a\xE2\x82")
+    peer:setEncoding "utf8"
+    send(client, peer, "\xAC")
+    assert.equal("a\u{FFFD}", peer:read())
+    client:destroy()
+    peer:destroy()
+    support.run()
+  end)
+
   it("works from within a 'data' listener", function()
     local client, peer = sockets.pair()
     local chunks = {}
@@ -375,6 +431,77 @@ describe("socket:setEncoding", function()
     support.run()
     assert.equal("utf8", socket.readableEncoding)
     assert.same({ "x", BAD, "end", "x", BAD, "end" }, log)
+  end)
+end)
+
+describe("socket:unshift with an encoding", function()
+  after_each(support.clean)
+
+  -- What is read of unshift(text, encoding) after setEncoding(decoder); node v20's answers
+  local CASES = {
+    [false] = { [false] = "7a7a", utf8 = "7a7a", hex = "zz", base64 = "\xED\xAE\xDA", latin1 = "7a7a" },
+    utf8 = { [false] = "7a7a", utf8 = "7a7a", hex = "zz", base64 = ("\u{FFFD}"):rep(3), latin1 = "7a7a" },
+    hex = { [false] = "37613761", utf8 = "37613761", hex = "7a7a", base64 = "edaeda", latin1 = "37613761" },
+    base64 = { [false] = "N2E3YQ==", utf8 = "N2E3YQ==", hex = "eno=", base64 = "7a7a", latin1 = "N2E3YQ==" },
+    base64url = { [false] = "N2E3YQ", hex = "eno", base64 = "7a7a", base64url = "7a7a" },
+    latin1 = { [false] = "7a7a", utf8 = "7a7a", hex = "zz", base64 = "\xED\xAE\xDA", latin1 = "7a7a" },
+    ascii = { [false] = "7a7a", ascii = "7a7a", hex = "zz", base64 = "m.Z" },
+  }
+
+  for decoder, answers in pairs(CASES) do
+    it(("gives text as %s"):format(decoder or "bytes"), function()
+      for encoding, expected in pairs(answers) do
+        local socket = net.Socket()
+        if decoder then socket:setEncoding(decoder) end
+        assert.is_true(socket:unshift("7a7a", encoding or nil))
+        assert.equal(expected, socket:read(), tostring(encoding))
+        socket:unshift("7a7a", encoding or nil)
+        socket:unshift("7a7a", encoding or nil)
+        assert.equal(2 * #expected, socket.readableLength)
+        assert.equal(expected .. expected, socket:read())
+      end
+    end)
+  end
+
+  it("takes nil, \"\" and false for none, and leaves text of the same encoding as it is", function()
+    local socket = net.Socket():setEncoding "hex"
+    for _, none in ipairs { "", false, 0 } do
+      socket:unshift("zz", none)
+      assert.equal("7a7a", socket:read())
+    end
+    socket:unshift "zz"
+    assert.equal("7a7a", socket:read())
+    socket:unshift("yy", "hex")
+    assert.equal("yy", socket:read())
+    socket:unshift("7A", "HEX") -- Node compares names as they are written: this one goes through the bytes
+    assert.equal("7a", socket:read())
+  end)
+
+  it("does not touch what the decoder holds back", function()
+    local client, peer = sockets.pair()
+    peer:setEncoding "base64":pause()
+    send(client, peer, "zzzy")
+    peer:unshift "a"
+    send(client, peer, "yy")
+    assert.equal("YQ==enp6eXl5", peer:read())
+    client:destroy()
+    peer:destroy()
+    support.run()
+  end)
+
+  it("raises for one that is unknown, and puts nothing back", function()
+    for _, decoder in ipairs { false, "utf8", "hex" } do
+      local socket = net.Socket()
+      if decoder then socket:setEncoding(decoder) end
+      for _, name in ipairs(UNKNOWN) do
+        if name then
+          local err = caught(socket.unshift, socket, "61", name)
+          assert.equal("ERR_UNKNOWN_ENCODING", err.code)
+        end
+      end
+      assert.equal(0, socket.readableLength)
+      assert.is_false(socket.destroyed)
+    end
   end)
 end)
 
@@ -511,7 +638,7 @@ describe("an encoding of what is written", function()
         elseif type(name) == "function" then
           break -- is the callback there
         elseif name == false then
-          break -- is none, as in Node
+          break -- is none, as in Node: see the next
         else
           err = caught(client[method], client, "61", name, never)
         end
@@ -530,6 +657,18 @@ describe("an encoding of what is written", function()
     support.run()
     assert.equal("61", got.text)
     assert.same({ "resume", "finish", "end", "close false" }, log)
+  end)
+
+  it("is none where it is nil, false, 0 or \"\": the default is taken", function()
+    local client, peer = sockets.pair()
+    local got = sockets.collect(peer)
+    client:resume():setDefaultEncoding "hex"
+    for _, none in ipairs { false, 0, "", 0 / 0 } do client:write("61", none) end
+    client:end_("62", false)
+    support.run()
+    assert.equal("aaaab", got.text)
+    local err = caught(net.Socket().setDefaultEncoding, net.Socket(), "")
+    assert.equal("Unknown encoding: ", err.message)
   end)
 
   it("goes through both ends: what is written as text arrives as the same text", function()

@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "args.h"
 #include "error.h"
 
 /* ---- names ---- */
@@ -29,6 +30,10 @@ cnet_encoding cnet_check_encoding(lua_State *L, int index) {
   cnet_error_push(L, "TypeError", "ERR_UNKNOWN_ENCODING", "Unknown encoding: %s", luaL_tolstring(L, index, NULL));
   cnet_error_throw(L);
   return CNET_UTF8;
+}
+
+cnet_encoding cnet_opt_encoding(lua_State *L, int index, cnet_encoding fallback) {
+  return cnet_truthy(L, index) ? cnet_check_encoding(L, index) : fallback;
 }
 
 const char *cnet_encoding_name(cnet_encoding encoding) {
@@ -264,4 +269,14 @@ void cnet_decoder_push_end(lua_State *L, cnet_decoder *d) {
   add_text(&out, d, d->bytes, d->held);
   d->held = d->missing = 0;
   luaL_pushresult(&out);
+}
+
+void cnet_encoding_push_text(lua_State *L, int index, cnet_encoding encoding) {
+  cnet_decoder decoder;
+  size_t size;
+  const char *bytes = lua_tolstring(L, index, &size);
+  cnet_decoder_init(&decoder, encoding);
+  cnet_decoder_push(L, &decoder, bytes, size);
+  cnet_decoder_push_end(L, &decoder);
+  lua_concat(L, 2);
 }

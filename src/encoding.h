@@ -14,6 +14,8 @@ typedef enum { CNET_UTF8, CNET_LATIN1, CNET_ASCII, CNET_HEX, CNET_BASE64, CNET_B
 
 /* Names are Node's, in any case; the value at index must be one of them, else ERR_UNKNOWN_ENCODING. */
 cnet_encoding cnet_check_encoding(lua_State *L, int index);
+/* The same for an optional one: what JavaScript counts as false (nil, false, 0, "") is the default. */
+cnet_encoding cnet_opt_encoding(lua_State *L, int index, cnet_encoding fallback);
 /* The name that readableEncoding shows. */
 const char *cnet_encoding_name(cnet_encoding encoding);
 /* Pushes the bytes of the text at index. Hex ends at the first pair that is none; base64 ends at '=' and
@@ -31,5 +33,7 @@ void cnet_decoder_init(cnet_decoder *d, cnet_encoding encoding);
 void cnet_decoder_push(lua_State *L, cnet_decoder *d, const char *data, size_t size);
 /* Pushes the text of what was held back, or "". */
 void cnet_decoder_push_end(lua_State *L, cnet_decoder *d);
+/* Pushes the text of the bytes at index, which are all there is. */
+void cnet_encoding_push_text(lua_State *L, int index, cnet_encoding encoding);
 
 #endif

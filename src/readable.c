@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "args.h"
 #include "error.h"
 #include "writable.h"
 
@@ -235,6 +236,20 @@ void cnet_readable_push_end(lua_State *L, cnet_stream *s, int self) {
   }
 }
 
+/* unshift's chunk and encoding at 2 and 3 become what is buffered: bytes, or text as setEncoding wants it. As in Node
+ * text said to be in that encoding already, by the name that readableEncoding shows, is not looked at. */
+static void convert_unshifted(lua_State *L, const cnet_stream *s) {
+  cnet_encoding given = cnet_opt_encoding(L, 3, CNET_UTF8), shown = (cnet_encoding)s->decoder.encoding;
+  bool decodes = s->state & CNET_R_DECODER;
+  const char *name = cnet_truthy(L, 3) ? lua_tostring(L, 3) : "utf8";
+  if (!decodes || strcmp(name, cnet_encoding_name(shown)) != 0) {
+    cnet_encoding_push_bytes(L, 2, given);
+    if (decodes) cnet_encoding_push_text(L, lua_gettop(L), shown);
+    lua_replace(L, 2);
+  }
+  lua_settop(L, 2);
+}
+
 int cnet_readable_method_unshift(lua_State *L) {
   cnet_stream *s = cnet_class_self(L, CNET_SOCKET);
   lua_settop(L, 3);
@@ -251,11 +266,7 @@ int cnet_readable_method_unshift(lua_State *L) {
     lua_pushboolean(L, 0);
     return 1;
   }
-  if (!lua_isnil(L, 3)) {
-    cnet_encoding_push_bytes(L, 2, cnet_check_encoding(L, 3));
-    lua_replace(L, 2);
-  }
-  lua_settop(L, 2);
+  convert_unshifted(L, s);
   if (lua_rawlen(L, 2) == 0) {
     /* nothing to put back */
   } else if (s->state & CNET_R_END_EMITTED) {
@@ -466,12 +477,14 @@ bool cnet_readable_is_readable(const cnet_stream *s) {
   return !(s->state & (CNET_R_OFF | CNET_DESTROYED | CNET_ERROR_EMITTED | CNET_R_END_EMITTED));
 }
 
-/* What is buffered already is converted too. */
+/* What is buffered already becomes one chunk: bytes are decoded, and what is text by now stays that text. */
 int cnet_readable_method_set_encoding(lua_State *L) {
   cnet_stream *s = cnet_class_self(L, CNET_SOCKET);
+  bool is_text = s->state & CNET_R_DECODER;
   cnet_encoding encoding = CNET_UTF8;
   lua_settop(L, 2);
-  if (!lua_isnil(L, 2)) encoding = cnet_check_encoding(L, 2);
+  /* nil and "" are utf8; false and 0, unlike elsewhere, are not */
+  if (lua_type(L, 2) == LUA_TSTRING ? lua_rawlen(L, 2) > 0 : !lua_isnil(L, 2)) encoding = cnet_check_encoding(L, 2);
   cnet_decoder_init(&s->decoder, encoding);
   s->state |= CNET_R_DECODER;
   if (s->r_length > 0) {
@@ -479,7 +492,7 @@ int cnet_readable_method_set_encoding(lua_State *L) {
     const char *bytes;
     buffer_take(L, s, 1, s->r_length);
     bytes = lua_tolstring(L, -1, &size);
-    cnet_decoder_push(L, &s->decoder, bytes, size);
+    if (!is_text) cnet_decoder_push(L, &s->decoder, bytes, size);
     if (lua_rawlen(L, -1) > 0) buffer_append(L, s, 1);
   }
   lua_settop(L, 1);

@@ -535,7 +535,7 @@ static int construct(lua_State *L) {
 /* The bytes of write's or end_'s (chunk, encoding), in place of the chunk; raises for what cannot be written. */
 static void check_chunk(lua_State *L, int chunk, int encoding, cnet_encoding default_encoding) {
   if (lua_type(L, chunk) != LUA_TSTRING) cnet_error_arg_type(L, "argument", "chunk", "of type string", chunk);
-  cnet_encoding_push_bytes(L, chunk, lua_isnil(L, encoding) ? default_encoding : cnet_check_encoding(L, encoding));
+  cnet_encoding_push_bytes(L, chunk, cnet_opt_encoding(L, encoding, default_encoding));
   lua_replace(L, chunk);
 }
 
