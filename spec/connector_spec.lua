@@ -526,6 +526,27 @@ describe("connect", function()
     assert.equal("Invalid address family: 7 x.invalid:80", ask("127.0.0.1", 7).message)
   end)
 
+  it("takes an error that JavaScript counts as false for none", function()
+    local server = greeter(8)
+    for _, nothing in ipairs { false, 0, "", 0 / 0 } do
+      for _, all in ipairs { true, false } do
+        local got = sockets.collect(net.connect {
+          host = "x.invalid", port = server:address().port, autoSelectFamily = all,
+          lookup = function(_, _, callback)
+            if all then
+              callback(nothing, { { address = "127.0.0.1", family = 4 } })
+            else
+              callback(nothing, "127.0.0.1", 4)
+            end
+          end,
+        })
+        support.run_until(function() return got.ended end)
+        assert.equal("hello", got.text)
+      end
+    end
+    support.run()
+  end)
+
   it("survives a lookup that answers all with nonsense", function()
     for _, bad in ipairs { 5, "127.0.0.1", true, {}, { 1 }, { {} }, { { address = 5 } }, { { address = "x" } },
       { { address = "127.0.0.1" } }, { { address = "127.0.0.1", family = "x" } } } do

@@ -363,13 +363,27 @@ describe("net.Socket", function()
       assert.equal(value, got)
       assert.equal(1, hits)
     end
-    for _, nothing in ipairs { false } do
+  end)
+
+  it("takes what JavaScript counts as false for no error", function()
+    for _, nothing in ipairs { false, 0, 0.0, -0.0, "", 0 / 0 } do
       local socket = net.Socket()
       local note, log = recorder()
       sockets.watch(socket, note)
       socket:destroy(nothing)
+      assert.is_nil(socket.errored)
       support.run()
       assert.same({ "close" }, log, tostring(nothing))
+
+      local client, peer = sockets.pair()
+      note, log = recorder()
+      sockets.watch(client, note)
+      peer:resume()
+      client:destroy(nothing)
+      client:write("x", sockets.callback(note, "write"))
+      assert.is_nil(client.errored)
+      support.run()
+      assert.same({ "write ERR_STREAM_DESTROYED", "close false" }, log, tostring(nothing))
     end
   end)
 

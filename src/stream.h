@@ -7,6 +7,7 @@
 #ifndef CNET_STREAM_H
 #define CNET_STREAM_H
 
+#include "args.h"
 #include "emitter.h"
 #include "encoding.h"
 
@@ -101,8 +102,8 @@ enum { CNET_DEFAULT_HIGH_WATER_MARK = 16384 };
 /* A fresh stream, of the options that its class has read. */
 void cnet_stream_init(cnet_stream *s, const cnet_stream_ops *ops, size_t high_water_mark);
 static inline cnet_runtime *cnet_stream_runtime(const cnet_stream *s) { return s->emitter.object.rt; }
-/* Is there an error at this index (0, nil and false are none)? */
-static inline bool cnet_is_error(lua_State *L, int index) { return index != 0 && lua_toboolean(L, index); }
+/* Is there an error at this index? 0 is no index; what JavaScript counts as false is no error. */
+static inline bool cnet_is_error(lua_State *L, int index) { return index != 0 && cnet_truthy(L, index); }
 
 /* destroy(err): err is an index, or 0. */
 void cnet_stream_destroy(lua_State *L, cnet_stream *s, int self, int err);
