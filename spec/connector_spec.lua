@@ -1086,6 +1086,22 @@ describe("connect", function()
       end
     end)
 
+    it("a host with a NUL in it, which would be cut there", function()
+      local function never() error "asked" end
+      for _, host in ipairs { "localhost\0", "localhost\0.example", "\0", "127.0.0.1\0x", "::1\0" } do
+        for _, lookup in ipairs { false, never } do
+          local err = refused { port = 1, host = host, lookup = lookup or nil }
+          assert.equal("ERR_INVALID_ARG_VALUE", err.code)
+          assert.equal("TypeError", err.name)
+          assert.equal("The argument 'hostname' must be a string without null bytes. Received type string ('" .. host
+            .. "')", err.message)
+        end
+        assert.equal("ERR_INVALID_ARG_VALUE", refused(1, host).code)
+        assert.equal("ERR_INVALID_IP_ADDRESS", refused({ port = 1, localAddress = host }).code)
+      end
+      assert.equal("Invalid IP address: ::1\0", refused({ port = 1, localAddress = "::1\0" }).message)
+    end)
+
     it("an autoSelectFamily that is none", function()
       for _, bad in ipairs { 1, "true", {} } do
         assert.equal("ERR_INVALID_ARG_TYPE", refused({ port = 1, autoSelectFamily = bad }).code)

@@ -14,7 +14,8 @@ local NAMES = { -- as they may be written, and as readableEncoding shows them
   ["hex"] = "hex", ["HEX"] = "hex", ["base64"] = "base64", ["BASE64"] = "base64", ["base64url"] = "base64url",
   ["Base64URL"] = "base64url",
 }
-local UNKNOWN = { "utf7", "utf", "utf88", "hexx", " hex", "hex ", "buffer64", 1, 1.5, true, false, {}, print }
+local UNKNOWN = { "hex\0", "f\0oo", "utf7", "utf", "utf88", "hexx", " hex", "hex ", "buffer64", 1, 1.5, true, false, {},
+  print }
 
 -- What shows that a packet has come, be it all held back: the count of bytes.
 local function send(from, to, packet)

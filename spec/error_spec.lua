@@ -154,6 +154,18 @@ describe("an error of the caller's arguments", function()
     assert.matches("Received a function$", support.caught(emitter.setMaxListeners, emitter, print).message)
   end)
 
+  it("shows what has a NUL in it to its end", function()
+    local emitter = net.EventEmitter()
+    local received = "Received type string ('a\0b')"
+    local err = support.caught(emitter.on, emitter, "x", "a\0b")
+    assert.equal('The "listener" argument must be of type function. ' .. received, err.message)
+    err = support.caught(net.connect, { port = "a\0b" })
+    assert.equal("Port should be >= 0 and < 65536. " .. received .. ".", err.message)
+    err = support.caught(emitter.emit, emitter, "error", "a\0b")
+    assert.equal("Unhandled error. ('a\0b')", err.message)
+    assert.equal("a\0b", err.context)
+  end)
+
   it("leaves the argument itself alone", function()
     local number = 12
     pcall(net.nextTick, number)

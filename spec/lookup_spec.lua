@@ -41,6 +41,21 @@ describe("listening on a name", function()
     assert.equal(1, called)
   end)
 
+  it("is refused for a name with a NUL in it, which would be cut there", function()
+    for _, host in ipairs { "localhost\0", "localhost\0.example", "\0", "127.0.0.1\0x" } do
+      local server = net.createServer()
+      local err = support.caught(server.listen, server, 0, host)
+      assert.equal("ERR_INVALID_ARG_VALUE", err.code)
+      assert.equal("The argument 'hostname' must be a string without null bytes. Received type string ('" .. host
+        .. "')", err.message)
+      assert.equal("ERR_INVALID_ARG_VALUE", support.caught(server.listen, server, { port = 0, host = host }).code)
+      assert.is_false(server.listening)
+      assert.same({}, support.pinned())
+      server:listen(0, "127.0.0.1", function() server:close() end)
+      support.run()
+    end
+  end)
+
   it("asks a thread; an address needs none", function()
     local out, err, code = support.lua [[
       local net = require "cnet"

@@ -108,11 +108,23 @@ int cnet_check_port(lua_State *L, int index, const char *name, bool allow_zero) 
   if (!(n >= (allow_zero ? 0 : 1) && n <= 65535) || n != floor(n) ||
       (type == LUA_TSTRING && is_blank_string(L, index))) {
     cnet_error_push_received(L, index);
-    cnet_error_push(L, "RangeError", "ERR_SOCKET_BAD_PORT", "%s should be %s 0 and < 65536. Received %s.", name,
-                    allow_zero ? ">=" : ">", lua_tostring(L, -1));
+    lua_pushfstring(L, "%s should be %s 0 and < 65536. Received ", name, allow_zero ? ">=" : ">");
+    lua_insert(L, -2);
+    lua_pushliteral(L, ".");
+    lua_concat(L, 3);
+    cnet_error_push_text(L, "RangeError", "ERR_SOCKET_BAD_PORT");
     cnet_error_throw(L);
   }
   return (int)n;
+}
+
+const char *cnet_check_host(lua_State *L, int index) {
+  size_t length;
+  const char *host = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &length) : NULL;
+  if (!host) cnet_error_arg_type(L, "argument", "hostname", "of type string", index);
+  if (strlen(host) != length)
+    cnet_error_arg_value(L, "argument", "hostname", index, "must be a string without null bytes");
+  return host;
 }
 
 void cnet_check_function(lua_State *L, int index, const char *name) {

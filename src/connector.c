@@ -34,7 +34,7 @@ static bool check_address(lua_State *L, int plan, int ip, int family) {
   const char *text = lua_type(L, ip) == LUA_TSTRING ? lua_tolstring(L, ip, &length) : NULL;
   lua_Number n = lua_type(L, family) == LUA_TNUMBER ? lua_tonumber(L, family) : 0;
   if (!text || !cnet_is_ip(text, length)) {
-    cnet_error_push(L, "TypeError", "ERR_INVALID_IP_ADDRESS", "Invalid IP address: %s", luaL_tolstring(L, ip, NULL));
+    cnet_error_push_value(L, "TypeError", "ERR_INVALID_IP_ADDRESS", "Invalid IP address: ", ip);
   } else if (n != 4 && n != 6) {
     cnet_error_push(L, "RangeError", "ERR_INVALID_ADDRESS_FAMILY", "Invalid address family: %s %s:%d",
                     luaL_tolstring(L, family, NULL), cnet_get_string(L, plan, "host"),
@@ -275,7 +275,7 @@ static int push_plan(lua_State *L, cnet_runtime *rt, int self, int options) {
     size_t length;
     const char *ip = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
     if (!ip || !cnet_is_ip(ip, length)) {
-      cnet_error_push(L, "TypeError", "ERR_INVALID_IP_ADDRESS", "Invalid IP address: %s", luaL_tolstring(L, -1, NULL));
+      cnet_error_push_value(L, "TypeError", "ERR_INVALID_IP_ADDRESS", "Invalid IP address: ", -1);
       cnet_error_throw(L);
     }
     lua_setfield(L, plan, "localAddress");
@@ -319,16 +319,15 @@ static void custom_lookup(lua_State *L, int lookup, int host, int family, int hi
 static void lookup_and_connect(lua_State *L, cnet_socket *s, int self, int options) {
   cnet_runtime *rt = cnet_stream_runtime(&s->stream);
   int plan = push_plan(L, rt, self, options), host = plan + 1, lookup = plan + 2, family, hints;
-  size_t length = 0;
   const char *name;
   bool all = check_auto_select(L, rt, options);
   if (lua_getfield(L, options, "host") == LUA_TNIL || !cnet_truthy(L, -1)) {
     lua_pop(L, 1);
     lua_pushliteral(L, "localhost");
   }
-  name = lua_type(L, host) == LUA_TSTRING ? lua_tolstring(L, host, &length) : NULL;
+  name = lua_type(L, host) == LUA_TSTRING ? cnet_check_host(L, host) : NULL; /* a lookup of the script's takes any */
   cnet_set_value(L, plan, "host", host);
-  family = name ? cnet_is_ip(name, length) : 0;
+  family = name ? cnet_is_ip(name, strlen(name)) : 0;
   if (family) {
     lua_pushcfunction(L, tick_connect_ip);
     lua_pushvalue(L, self);
@@ -347,7 +346,7 @@ static void lookup_and_connect(lua_State *L, cnet_socket *s, int self, int optio
   if (!lua_isnil(L, lookup)) {
     custom_lookup(L, lookup, host, lookup + 1, hints, all);
   } else {
-    if (!name) cnet_error_arg_type(L, "argument", "hostname", "of type string", host);
+    cnet_check_host(L, host);
     check_family(L, lookup + 1);
     cnet_lookup(L, rt, name, family, hints);
   }

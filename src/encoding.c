@@ -27,7 +27,7 @@ cnet_encoding cnet_check_encoding(lua_State *L, int index) {
   const char *name = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &length) : NULL;
   for (i = 0; name && i < NAMES; i++)
     if (length == strlen(names[i].name) && same_name(name, names[i].name)) return names[i].encoding;
-  cnet_error_push(L, "TypeError", "ERR_UNKNOWN_ENCODING", "Unknown encoding: %s", luaL_tolstring(L, index, NULL));
+  cnet_error_push_value(L, "TypeError", "ERR_UNKNOWN_ENCODING", "Unknown encoding: ", index);
   cnet_error_throw(L);
   return CNET_UTF8;
 }

@@ -29,13 +29,25 @@ static void set_string(lua_State *L, const char *key, const char *value) {
   lua_setfield(L, -2, key);
 }
 
+void cnet_error_push_text(lua_State *L, const char *name, const char *code) {
+  push_bare(L, name);
+  set_string(L, "code", code);
+}
+
 void cnet_error_push(lua_State *L, const char *name, const char *code, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
   lua_pushvfstring(L, format, arguments);
   va_end(arguments);
-  push_bare(L, name);
-  set_string(L, "code", code);
+  cnet_error_push_text(L, name, code);
+}
+
+void cnet_error_push_value(lua_State *L, const char *name, const char *code, const char *before, int index) {
+  luaL_tolstring(L, index, NULL); /* before anything else is pushed: the index may be none */
+  lua_pushstring(L, before);
+  lua_insert(L, -2);
+  lua_concat(L, 2);
+  cnet_error_push_text(L, name, code);
 }
 
 /* "script.lua:12: " of the nearest Lua function on the stack, or "". */
@@ -177,9 +189,10 @@ void cnet_error_push_received(lua_State *L, int index) {
   } else if (type == LUA_TSTRING) {
     size_t length;
     const char *text = lua_tolstring(L, index, &length);
+    lua_pushliteral(L, "type string ('");
     lua_pushlstring(L, text, length > 25 ? 25 : length);
-    lua_pushfstring(L, "type string ('%s'%s)", lua_tostring(L, -1), length > 25 ? "..." : "");
-    lua_remove(L, -2);
+    lua_pushstring(L, length > 25 ? "'...)" : "')");
+    lua_concat(L, 3);
   } else if (type == LUA_TNUMBER) {
     lua_pushvalue(L, index);
     lua_pushfstring(L, "type number (%s)", lua_tostring(L, -1));
@@ -196,25 +209,30 @@ void cnet_error_push_received(lua_State *L, int index) {
   }
 }
 
+/* Throws a TypeError: what was received is below the words that go before it. */
+static int throw_received(lua_State *L, const char *code) {
+  lua_insert(L, -2);
+  lua_concat(L, 2);
+  cnet_error_push_text(L, "TypeError", code);
+  return cnet_error_throw(L);
+}
+
 int cnet_error_arg_type(lua_State *L, const char *kind, const char *name, const char *expected, int index) {
   cnet_error_push_received(L, index);
-  cnet_error_push(L, "TypeError", "ERR_INVALID_ARG_TYPE", "The \"%s\" %s must be %s. Received %s", name, kind, expected,
-                  lua_tostring(L, -1));
-  return cnet_error_throw(L);
+  lua_pushfstring(L, "The \"%s\" %s must be %s. Received ", name, kind, expected);
+  return throw_received(L, "ERR_INVALID_ARG_TYPE");
 }
 
 int cnet_error_arg_value(lua_State *L, const char *kind, const char *name, int index, const char *reason) {
   cnet_error_push_received(L, index);
-  cnet_error_push(L, "TypeError", "ERR_INVALID_ARG_VALUE", "The %s '%s' %s. Received %s", kind, name, reason,
-                  lua_tostring(L, -1));
-  return cnet_error_throw(L);
+  lua_pushfstring(L, "The %s '%s' %s. Received ", kind, name, reason);
+  return throw_received(L, "ERR_INVALID_ARG_VALUE");
 }
 
 int cnet_error_out_of_range(lua_State *L, const char *name, const char *range, int index) {
-  lua_pushvalue(L, index);
-  cnet_error_push(L, "RangeError", "ERR_OUT_OF_RANGE",
-                  "The value of \"%s\" is out of range. It must be %s. Received %s", name, range,
-                  luaL_tolstring(L, -1, NULL));
+  index = lua_absindex(L, index);
+  lua_pushfstring(L, "The value of \"%s\" is out of range. It must be %s. Received ", name, range);
+  cnet_error_push_value(L, "RangeError", "ERR_OUT_OF_RANGE", lua_tostring(L, -1), index);
   return cnet_error_throw(L);
 }
 
@@ -233,12 +251,11 @@ int cnet_error_test(lua_State *L, int index) {
 int cnet_error_raise_unhandled(lua_State *L) {
   int value = lua_gettop(L);
   if (cnet_error_test(L, value)) return lua_error(L);
-  if (lua_type(L, value) == LUA_TSTRING) {
-    lua_pushfstring(L, "'%s'", lua_tostring(L, value));
-  } else {
-    luaL_tolstring(L, value, NULL);
-  }
-  cnet_error_push(L, "Error", "ERR_UNHANDLED_ERROR", "Unhandled error. (%s)", lua_tostring(L, -1));
+  lua_pushstring(L, lua_type(L, value) == LUA_TSTRING ? "Unhandled error. ('" : "Unhandled error. (");
+  luaL_tolstring(L, value, NULL);
+  lua_pushstring(L, lua_type(L, value) == LUA_TSTRING ? "')" : ")");
+  lua_concat(L, 3);
+  cnet_error_push_text(L, "Error", "ERR_UNHANDLED_ERROR");
   lua_pushvalue(L, value);
   lua_setfield(L, -2, "context");
   return lua_error(L);

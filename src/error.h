@@ -10,6 +10,10 @@
 
 /* Pushes an error; name is "Error", "TypeError", "RangeError" ... and the message is lua_pushfstring's. */
 void cnet_error_push(lua_State *L, const char *name, const char *code, const char *format, ...);
+/* Pops the message and pushes an error that has it: text of a script's may have a NUL, where a format would end. */
+void cnet_error_push_text(lua_State *L, const char *name, const char *code);
+/* The message is `before` and the value at index, as tostring shows it. */
+void cnet_error_push_value(lua_State *L, const char *name, const char *code, const char *before, int index);
 /* Adds the caller's position to the error on top and raises it. */
 int cnet_error_throw(lua_State *L);
 

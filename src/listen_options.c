@@ -78,8 +78,7 @@ static void parse_port(lua_State *L, int port, int host, cnet_listen_options *ou
   out->kind = CNET_LISTEN_PORT;
   out->port = cnet_check_port(L, port, "options.port", true);
   if (!host || !cnet_truthy(L, host)) return;
-  if (lua_type(L, host) != LUA_TSTRING) cnet_error_arg_type(L, "argument", "hostname", "of type string", host);
-  out->host = lua_tostring(L, host);
+  out->host = cnet_check_host(L, host);
 }
 
 static void parse_path(lua_State *L, int path, cnet_listen_options *out) {
