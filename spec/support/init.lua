@@ -38,7 +38,10 @@ end
 
 local function describe_pins(list)
   local texts = {}
-  for i, object in ipairs(list) do texts[i] = tostring(object) end
+  for i, object in ipairs(list) do
+    local text = tostring(object) -- a string is pinned while it is written, however long it is
+    texts[i] = #text > 60 and ("%s... (%d bytes)"):format(text:sub(1, 60), #text) or text
+  end
   table.sort(texts)
   return #texts == 0 and "nothing pinned" or table.concat(texts, ", ")
 end
