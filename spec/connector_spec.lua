@@ -1123,6 +1123,89 @@ describe("connect", function()
       end
     end)
 
+    -- Options that are refused after the socket is said to be connecting
+    local LATE = { { port = "x" }, { path = 5 }, { port = 1, localAddress = "x" }, { port = 1, localPort = "x" },
+      { port = 1, host = 5 }, { port = 1, host = "x.invalid", lookup = 5 },
+      { port = 1, host = "x.invalid", family = 7 }, { port = 1, host = "x.invalid", hints = 12345 } }
+
+    it("and leaves nothing pinned and no timer running", function()
+      for _, options in ipairs(LATE) do
+        options.connectTimeout = 5
+        local note, log = recorder()
+        local socket = net.Socket()
+        sockets.watch(socket, note)
+        assert.is_false(pcall(socket.connect, socket, options))
+        assert.same({}, support.pinned())
+        net.setTimeout(note, 20, "later")
+        support.run()
+        assert.same({ "later" }, log)
+        socket:setTimeout(5, note)
+        assert.is_false(pcall(socket.connect, socket, options)) -- which begins the timeout anew
+        net.setTimeout(note, 20, "later")
+        support.run()
+        assert.same({ "later", "timeout", "", "later" }, log)
+        assert.same({}, support.pinned())
+        local weak = setmetatable({ socket }, { __mode = "v" })
+        socket = nil -- luacheck: ignore 311
+        collectgarbage()
+        collectgarbage()
+        assert.is_nil(weak[1])
+      end
+    end)
+
+    it("and leaves the socket as Node does: connecting, until it is destroyed", function()
+      for _, options in ipairs(LATE) do
+        local note, log = recorder()
+        local socket = net.Socket()
+        sockets.watch(socket, note)
+        assert.is_false(pcall(socket.connect, socket, options, note))
+        assert.same({ true, true, "opening", false, 2 },
+          { socket.connecting, socket.pending, socket.readyState, socket.destroyed, socket:listenerCount "connect" })
+        assert.same({}, socket:address())
+        assert.is_true(socket:write("x", sockets.callback(note, "write")))
+        support.run()
+        assert.same({}, log)
+        socket:destroy()
+        assert.same({ false, true, "closed" }, { socket.connecting, socket.pending, socket.readyState })
+        support.run()
+        assert.same({ "close false", "write ERR_SOCKET_CLOSED_BEFORE_CONNECTION" }, log)
+      end
+    end)
+
+    it("and a later connect sends what was written meanwhile, and calls both callbacks", function()
+      local server = greeter()
+      local note, log = recorder()
+      local socket = net.Socket()
+      sockets.watch(socket, note)
+      assert.is_false(pcall(socket.connect, socket, { port = 1, localAddress = "x" }, function() note "first" end))
+      socket:write("abc", sockets.callback(note, "write"))
+      local port = server:address().port
+      socket:connect({ port = port, host = "127.0.0.1" }, function() note "second" end)
+      socket:resume()
+      support.run()
+      assert.same({ ("connectionAttempt 127.0.0.1 %d 4"):format(port), "resume", "connect", "first", "write nil",
+        "second", "ready", "end", "finish", "close false" }, log)
+    end)
+
+    it("and does not disturb a connect that is under way", function()
+      for _, lookup in ipairs { false, answers "127.0.0.1" } do
+        for _, options in ipairs(LATE) do
+          local server = greeter()
+          local target = { port = server:address().port, host = lookup and "x.invalid" or "127.0.0.1",
+            lookup = lookup or nil }
+          local socket = net.Socket()
+          local got = sockets.collect(socket:connect(target))
+          assert.is_false(pcall(socket.connect, socket, options))
+          socket = nil -- luacheck: ignore 311
+          collectgarbage()
+          support.run_until(function() return got.ended end)
+          assert.equal("hello", got.text)
+          server:close()
+          support.run()
+        end
+      end
+    end)
+
     it("and does not keep the socket from connecting later", function()
       local server = greeter()
       local socket = net.Socket()

@@ -329,7 +329,7 @@ describe("writing", function()
   it("refuses unknown encodings, and goes on", function()
     local client, peer = sockets.pair()
     local got = sockets.collect(peer)
-    for _, bad in ipairs { "nope", "utf-9", "", 5, {}, true } do
+    for _, bad in ipairs { "nope", "utf-9", 5, {}, true } do
       for _, name in ipairs { "write", "end_" } do
         local err = caught(client[name], client, "x", bad, error)
         assert.equal("ERR_UNKNOWN_ENCODING", err.code)

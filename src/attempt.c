@@ -5,6 +5,7 @@
 #include "args.h"
 #include "block_list.h"
 #include "error.h"
+#include "socket_options.h"
 
 /* ---- one attempt ---- */
 
@@ -94,6 +95,7 @@ static void on_connect(lua_State *L, int self, int attempt, int status) {
   cnet_socket *s = cnet_socket_at(L, self);
   if (s->stream.state & CNET_DESTROYED) return;
   s->connecting = false;
+  cnet_socket_stop_connect_timer(L, s);
   if (status == 0) {
     cnet_socket_on_connected(L, s, self);
     return;
@@ -107,6 +109,9 @@ static int start_connect(lua_State *L, cnet_socket *s, int self, int attempt, cn
   const char *address = cnet_get_string(L, attempt, "address");
   int status;
   cnet_pin(L, cnet_stream_runtime(&s->stream), s->handle, self);
+  lua_getfield(L, attempt, "plan");
+  cnet_set_value(L, lua_gettop(L), "attempt", attempt);
+  lua_pop(L, 1);
   lua_pushvalue(L, attempt);
   if (cnet_get_integer(L, attempt, "family") != 0)
     return cnet_handle_connect(L, s->handle, self, address, (int)cnet_get_integer(L, attempt, "port"), done);
@@ -320,4 +325,36 @@ void cnet_attempt_all(lua_State *L, cnet_socket *s, int self, int plan, int addr
   lua_newtable(L);
   cnet_class_set_slot(L, self, CNET_SLOT_ATTEMPTED);
   connect_next(L, s, self, plan, false);
+}
+
+/* ---- connectTimeout ---- */
+
+/* The error names the address that does not answer, or the host whose address is not known yet. */
+static void push_timeout_error(lua_State *L, int plan) {
+  if (lua_getfield(L, plan, "attempt") != LUA_TNIL) {
+    push_connect_error(L, lua_gettop(L), UV_ETIMEDOUT);
+    return;
+  }
+  lua_getfield(L, plan, "host");
+  cnet_error_push_endpoint(L, UV_ETIMEDOUT, "connect", lua_gettop(L), (int)cnet_get_integer(L, plan, "port"), NULL);
+  lua_getfield(L, -1, "address");
+  lua_setfield(L, -2, "hostname");
+  lua_pushnil(L);
+  lua_setfield(L, -2, "address");
+}
+
+static void on_connect_timeout(lua_State *L, cnet_timer *timer) {
+  int self;
+  cnet_pin_push(L, timer->rt, timer);
+  self = lua_gettop(L);
+  cnet_class_slot(L, self, CNET_SLOT_PLAN);
+  push_timeout_error(L, self + 1);
+  cnet_stream_destroy_top(L, &cnet_socket_at(L, self)->stream, self);
+}
+
+void cnet_attempt_start_timeout(lua_State *L, cnet_socket *s, int self, int plan, lua_Number ms) {
+  lua_pushvalue(L, plan);
+  cnet_class_set_slot(L, self, CNET_SLOT_PLAN);
+  cnet_socket_start_timer(L, s, self, &s->connect_timer, on_connect_timeout, ms);
+  cnet_timer_set_ref(s->connect_timer, !s->unrefed);
 }

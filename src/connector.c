@@ -81,7 +81,7 @@ static int on_lookup_one(lua_State *L) {
   } else if (!check_address(L, plan, 2, 3)) {
     fail_in_tick(L, s, self);
   } else {
-    cnet_socket_touch(s);
+    cnet_socket_touch(L, s, self);
     cnet_attempt_one(L, s, self, plan, cnet_attempt_push(L, plan, lua_tostring(L, 2), (int)lua_tointeger(L, 3)));
   }
   return 0;
@@ -191,7 +191,7 @@ static int on_lookup_all(lua_State *L) {
     fail_in_tick(L, s, self);
     return 0;
   }
-  cnet_socket_touch(s);
+  cnet_socket_touch(L, s, self);
   if (n == 1) {
     lua_rawgeti(L, candidates, 1);
     cnet_attempt_one(
@@ -316,7 +316,8 @@ static void custom_lookup(lua_State *L, int lookup, int host, int family, int hi
   lua_settop(L, callback - 1);
 }
 
-static void lookup_and_connect(lua_State *L, cnet_socket *s, int self, int options) {
+/* Leaves more on the stack; returns the index of the plan. */
+static int lookup_and_connect(lua_State *L, cnet_socket *s, int self, int options) {
   cnet_runtime *rt = cnet_stream_runtime(&s->stream);
   int plan = push_plan(L, rt, self, options), host = plan + 1, lookup = plan + 2, family, hints;
   const char *name;
@@ -334,7 +335,7 @@ static void lookup_and_connect(lua_State *L, cnet_socket *s, int self, int optio
     lua_pushvalue(L, plan);
     lua_pushinteger(L, family);
     cnet_tick(L, rt, 3);
-    return;
+    return plan;
   }
   if (lua_getfield(L, options, "lookup") != LUA_TNIL) cnet_check_function(L, lookup, "options.lookup");
   family = push_family(L, options);
@@ -350,6 +351,7 @@ static void lookup_and_connect(lua_State *L, cnet_socket *s, int self, int optio
     check_family(L, lookup + 1);
     cnet_lookup(L, rt, name, family, hints);
   }
+  return plan;
 }
 
 /* ---- connect ---- */
@@ -394,22 +396,40 @@ static void renew(lua_State *L, cnet_socket *s, int self, bool path) {
     cnet_error_throw(L);
   }
   cnet_socket_set_handle(L, s, self, h);
+  /* not pinned before an attempt begins: till then a tick or a lookup knows the socket, or the arguments are refused
+   * and nobody but the script does */
+  cnet_unpin(L, h->rt, h);
   s->bytes_read = s->bytes_written = 0;
   cnet_stream_undestroy(L, &s->stream, self);
 }
 
-static void start_connect_timer(lua_State *L, cnet_socket *s, int self, int options) {
-  if (lua_getfield(L, options, "connectTimeout") != LUA_TNIL) {
-    lua_Number ms = cnet_timer_check_duration(L, -1, "options.connectTimeout");
-    if (ms > 0) cnet_socket_start_connect_timer(L, s, self, ms);
-  }
+/* ms; 0 is none */
+static lua_Number check_connect_timeout(lua_State *L, int options) {
+  lua_Number ms = 0;
+  if (lua_getfield(L, options, "connectTimeout") != LUA_TNIL)
+    ms = cnet_timer_check_duration(L, -1, "options.connectTimeout");
   lua_pop(L, 1);
+  return ms;
+}
+
+/* Connects to the path at index path; returns the index of the plan. */
+static int connect_path(lua_State *L, cnet_socket *s, int self, int path) {
+  int plan = lua_gettop(L) + 1;
+  if (lua_type(L, path) != LUA_TSTRING) cnet_error_arg_type(L, "property", "options.path", "of type string", path);
+  lua_createtable(L, 0, 2);
+  cnet_set_value(L, plan, "socket", self);
+  lua_createtable(L, 0, 2);
+  cnet_set_value(L, plan + 1, "plan", plan);
+  cnet_set_value(L, plan + 1, "address", path);
+  cnet_attempt_one(L, s, self, plan, plan + 1);
+  return plan;
 }
 
 /* connect of the socket at index self with options and callback at the top, which it leaves there. */
 static void connect_socket(lua_State *L, int self) {
   cnet_socket *s = cnet_socket_at(L, self);
-  int callback = lua_gettop(L), options = callback - 1, path;
+  int callback = lua_gettop(L), options = callback - 1, path, plan;
+  lua_Number timeout;
   bool is_path;
   luaL_checkstack(L, 30, NULL);
   if (!lua_isnil(L, callback)) {
@@ -425,6 +445,7 @@ static void connect_socket(lua_State *L, int self) {
     cnet_error_throw(L);
   }
   is_path = cnet_truthy(L, path);
+  timeout = check_connect_timeout(L, options);
   if (s->aborted && !(s->stream.state & CNET_CLOSE_EMITTED)) {
     /* its signal was aborted: the error and the close are on their way, and there is no connection */
     lua_settop(L, callback);
@@ -432,21 +453,10 @@ static void connect_socket(lua_State *L, int self) {
   }
   s->aborted = false;
   renew(L, s, self, is_path);
-  cnet_socket_touch(s);
+  cnet_socket_touch(L, s, self);
   s->connecting = true;
-  start_connect_timer(L, s, self, options);
-  if (!is_path) {
-    lookup_and_connect(L, s, self, options);
-  } else if (lua_type(L, path) != LUA_TSTRING) {
-    cnet_error_arg_type(L, "property", "options.path", "of type string", path);
-  } else {
-    lua_createtable(L, 0, 1);
-    cnet_set_value(L, path + 1, "socket", self);
-    lua_createtable(L, 0, 2);
-    cnet_set_value(L, path + 2, "plan", path + 1);
-    cnet_set_value(L, path + 2, "address", path);
-    cnet_attempt_one(L, s, self, path + 1, path + 2);
-  }
+  plan = is_path ? connect_path(L, s, self, path) : lookup_and_connect(L, s, self, options);
+  if (timeout > 0 && s->connecting) cnet_attempt_start_timeout(L, s, self, plan, timeout);
   lua_settop(L, callback);
 }
 

@@ -11,9 +11,12 @@
 
 static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }
 
-void cnet_socket_touch(cnet_socket *s) {
-  s->last_active = uv_now(cnet_stream_runtime(&s->stream)->loop);
-  if (s->timer) cnet_timer_refresh(s->timer);
+void cnet_socket_touch(lua_State *L, cnet_socket *s, int self) {
+  cnet_runtime *rt = cnet_stream_runtime(&s->stream);
+  s->last_active = uv_now(rt->loop);
+  if (!s->timer) return;
+  if (!cnet_timer_is_active(s->timer)) cnet_pin(L, rt, s->timer, self);
+  cnet_timer_refresh(s->timer);
 }
 
 /* ---- reading ---- */
@@ -58,7 +61,7 @@ static void stop_reading(lua_State *L, cnet_socket *s, int self) {
 static void on_read(lua_State *L, int self, ssize_t nread, const char *data) {
   cnet_socket *s = cnet_socket_at(L, self);
   cnet_handle *h = s->handle;
-  cnet_socket_touch(s);
+  cnet_socket_touch(L, s, self);
   if (nread > 0) {
     s->bytes_read += (uint64_t)nread;
     if (s->stream.state & CNET_DESTROYED) return;
@@ -99,7 +102,7 @@ static void on_written(lua_State *L, int self, int value, int status) {
     cnet_error_push_system(L, status, "write");
     cnet_writable_on_write(L, &s->stream, self, lua_gettop(L));
   } else {
-    cnet_socket_touch(s);
+    cnet_socket_touch(L, s, self);
     s->last_write_queue = 0;
     cnet_writable_on_write(L, &s->stream, self, 0);
   }
@@ -149,7 +152,7 @@ static void socket_write(lua_State *L, cnet_stream *stream, int self, int data) 
     lua_pop(L, 1);
     return;
   }
-  cnet_socket_touch(s);
+  cnet_socket_touch(L, s, self);
   status = cnet_handle_write(L, s->handle, self, data, on_written, &async);
   s->bytes_written += size;
   if (status < 0) {
@@ -240,7 +243,7 @@ static void close_handle(lua_State *L, cnet_socket *s, int self, int failed) {
   } else {
     told = cnet_handle_close(L, h, emit_close, failed);
   }
-  s->reset_and_close = false;
+  s->reset_and_close = s->unrefed = false;
   if (!told) cnet_tick_object(L, cnet_stream_runtime(&s->stream), tick_emit_close, self);
   if (status < 0) {
     cnet_error_push_system(L, status, "reset");
@@ -269,13 +272,10 @@ static const cnet_stream_ops stream_ops = {socket_read, socket_write, socket_fin
 void cnet_socket_set_handle(lua_State *L, cnet_socket *s, int self, cnet_handle *h) {
   s->handle = h;
   cnet_handle_own(L, h, self, &handle_owner);
-  if (s->timer) cnet_pin(L, cnet_stream_runtime(&s->stream), s->timer, self);
 }
 
 void cnet_socket_on_connected(lua_State *L, cnet_socket *s, int self) {
-  s->connecting = false;
-  cnet_socket_stop_connect_timer(L, s);
-  cnet_socket_touch(s);
+  cnet_socket_touch(L, s, self);
   cnet_socket_apply_options(s);
   cnet_emit(L, self, "connect", 0);
   cnet_emit(L, self, "ready", 0);

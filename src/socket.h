@@ -15,6 +15,7 @@ enum {
   CNET_SLOT_PEER = CNET_SLOT_FIRST_SOCKET, /* the peer's address once it was read */
   CNET_SLOT_ATTEMPTED,                     /* autoSelectFamilyAttemptedAddresses */
   CNET_SLOT_BLOCK_LIST,                    /* addresses that it must not connect to */
+  CNET_SLOT_PLAN,                          /* the connect() that connectTimeout watches; see attempt.h */
 };
 
 typedef struct cnet_socket cnet_socket;
@@ -41,6 +42,7 @@ struct cnet_socket {
   size_t pending_bytes;               /* of the write that waits for the connection */
   size_t last_write_queue;
   bool connecting, write_after_fin, reset_and_close, aborted;
+  bool unrefed; /* as the script said of the handle, or of the next one */
   bool no_delay, keep_alive;
   int keep_alive_delay; /* s */
   int keep_alive_interval, keep_alive_count;
@@ -73,7 +75,7 @@ static inline cnet_socket *cnet_socket_at(lua_State *L, int index) { return (cne
 /* Gives the socket a new handle to connect with. */
 void cnet_socket_set_handle(lua_State *L, cnet_socket *s, int self, cnet_handle *h);
 /* There was activity: the timeout begins anew. */
-void cnet_socket_touch(cnet_socket *s);
+void cnet_socket_touch(lua_State *L, cnet_socket *s, int self);
 /* The connection is there. */
 void cnet_socket_on_connected(lua_State *L, cnet_socket *s, int self);
 /* Leaves its server's group. */

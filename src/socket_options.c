@@ -119,6 +119,8 @@ static int listener_unref(lua_State *L) {
 static int set_ref(lua_State *L, bool on) {
   cnet_socket *s = self_socket(L);
   lua_settop(L, 1);
+  s->unrefed = !on;
+  if (s->connect_timer) cnet_timer_set_ref(s->connect_timer, on);
   if (s->handle) {
     cnet_handle_ref(s->handle, on);
   } else {
@@ -134,18 +136,14 @@ static int method_unref(lua_State *L) { return set_ref(L, false); }
 
 /* ---- timeout ---- */
 
-typedef struct {
-  cnet_timer timer; /* first: a timer is its socket_timer */
-  cnet_socket *socket;
-} socket_timer;
-
 /* No 'timeout' while a write makes progress: the queue shrank since the last look. */
 static void on_timeout(lua_State *L, cnet_timer *timer) {
-  cnet_socket *s = ((socket_timer *)timer)->socket;
-  cnet_runtime *rt = cnet_stream_runtime(&s->stream);
+  cnet_runtime *rt = timer->rt;
+  cnet_socket *s;
   int self;
   cnet_pin_push(L, rt, timer);
   self = lua_gettop(L);
+  s = cnet_socket_at(L, self);
   if (s->last_write_queue > 0 && s->handle) {
     size_t queue = cnet_handle_write_queue(s->handle);
     if (queue != s->last_write_queue) {
@@ -154,7 +152,7 @@ static void on_timeout(lua_State *L, cnet_timer *timer) {
       return;
     }
   }
-  if (!s->handle) cnet_unpin(L, rt, timer);
+  cnet_unpin(L, rt, timer);
   cnet_emit(L, self, "timeout", 0);
 }
 
@@ -180,29 +178,16 @@ void cnet_socket_free_timers(cnet_socket *s) {
   free_timer(&s->connect_timer);
 }
 
-static void start_timer(lua_State *L, cnet_socket *s, int self, cnet_timer **timer,
-                        void (*fire)(lua_State *, cnet_timer *), lua_Number ms) {
+void cnet_socket_start_timer(lua_State *L, cnet_socket *s, int self, cnet_timer **timer,
+                             void (*fire)(lua_State *, cnet_timer *), lua_Number ms) {
   cnet_runtime *rt = cnet_stream_runtime(&s->stream);
   if (!*timer) {
-    socket_timer *made = calloc(1, sizeof *made);
-    if (!made) luaL_error(L, "not enough memory");
-    made->socket = s;
-    made->timer.fire = fire;
-    *timer = &made->timer;
+    *timer = calloc(1, sizeof **timer);
+    if (!*timer) luaL_error(L, "not enough memory");
+    (*timer)->fire = fire;
   }
   cnet_pin(L, rt, *timer, self);
   cnet_timer_start(L, rt, *timer, ms);
-}
-
-static void on_connect_timeout(lua_State *L, cnet_timer *timer) {
-  cnet_socket *s = ((socket_timer *)timer)->socket;
-  cnet_pin_push(L, cnet_stream_runtime(&s->stream), timer);
-  cnet_error_push_system(L, UV_ETIMEDOUT, "connect");
-  if (s->connecting) cnet_stream_destroy(L, &s->stream, lua_gettop(L) - 1, lua_gettop(L));
-}
-
-void cnet_socket_start_connect_timer(lua_State *L, cnet_socket *s, int self, lua_Number ms) {
-  start_timer(L, s, self, &s->connect_timer, on_connect_timeout, ms);
 }
 
 void cnet_socket_stop_connect_timer(lua_State *L, cnet_socket *s) { drop_timer(L, s, &s->connect_timer); }
@@ -219,7 +204,7 @@ static int method_set_timeout(lua_State *L) {
   s->timeout = lua_type(L, 2) == LUA_TNUMBER ? lua_tonumber(L, 2) : -1;
   ms = cnet_timer_check_duration(L, 2, "msecs");
   drop_timer(L, s, &s->timer);
-  if (ms > 0) start_timer(L, s, 1, &s->timer, on_timeout, ms);
+  if (ms > 0) cnet_socket_start_timer(L, s, 1, &s->timer, on_timeout, ms);
   if (!lua_isnil(L, 3)) {
     cnet_check_function(L, 3, "callback");
     lua_pushvalue(L, 3);

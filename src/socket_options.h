@@ -10,8 +10,10 @@ extern const cnet_member cnet_socket_options_members[];
 void cnet_socket_apply_options(cnet_socket *s);
 /* Pushes the peer's {address, family, port}, or nil; what was read once is remembered. */
 bool cnet_socket_push_peer(lua_State *L, cnet_socket *s, int self);
-/* connectTimeout: after ms the socket that still connects fails with ETIMEDOUT. */
-void cnet_socket_start_connect_timer(lua_State *L, cnet_socket *s, int self, lua_Number ms);
+/* Starts *timer, one of the socket's, made if need be; the socket is pinned under it until it fires. */
+void cnet_socket_start_timer(lua_State *L, cnet_socket *s, int self, cnet_timer **timer,
+                             void (*fire)(lua_State *L, cnet_timer *timer), lua_Number ms);
+/* connectTimeout is over. */
 void cnet_socket_stop_connect_timer(lua_State *L, cnet_socket *s);
 /* Stops and frees both timers; the second for a finalizer, without Lua. */
 void cnet_socket_drop_timers(lua_State *L, cnet_socket *s);
