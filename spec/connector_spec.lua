@@ -362,6 +362,41 @@ describe("connect", function()
     assert.same({ "error EALREADY connect", "close true" }, log)
   end)
 
+  it("fails with EALREADY on a path too, and is over then", function()
+    for _, path in ipairs { support.path(), "\0cnet-spec-" .. support.path() } do
+      local server
+      server = sockets.server(function(peer)
+        peer:on("error", function() end):resume()
+        peer:on("close", function() server:close() end)
+      end, { path = path })
+      local note, log = recorder()
+      local socket = net.connect(path)
+      sockets.watch(socket, note)
+      assert.is_false(pcall(socket.connect, socket, { path = 5 })) -- does no harm to what is under way
+      socket:connect(path)
+      support.run()
+      assert.equal("close true", log[#log])
+      -- that of an abstract path is there at once
+      assert.equal(path:find "^%z" and "error EISCONN" or "error EALREADY", log[#log - 1])
+    end
+  end)
+
+  it("is not given up for the end of an attempt that was: destroy, connect", function()
+    local path = support.path()
+    local server
+    server = sockets.server(function(peer) peer:resume():on("error", function() end) end, { path = path })
+    local note, log = recorder()
+    local socket = net.connect(path)
+    sockets.watch(socket, note)
+    socket:destroy():connect(path)
+    sockets.settle()
+    assert.same({ "connectionAttempt " .. path .. " nil nil", "connect", "ready", "close false" }, log)
+    assert.equal("open", socket.readyState)
+    server:close()
+    socket:destroy()
+    support.run()
+  end)
+
   it("keeps the callback of a failed connect for the next one", function()
     local server = greeter()
     local port, hits = server:address().port, 0

@@ -558,6 +558,37 @@ describe("counters", function()
     end)
   end)
 
+  it("leave out a short text that fails at once, as Node does, and count all else", function()
+    for _, case in ipairs {
+      { 0, function(socket) socket:write "abc" end },
+      { 0, function(socket) socket:write(("x"):rep(5461)) end },
+      { 5462, function(socket) socket:write(("x"):rep(5462)) end },
+      { 6, function(socket)
+        socket:cork()
+        socket:write "abc"
+        socket:write "def"
+        socket:uncork()
+      end },
+    } do
+      local server, code
+      server = sockets.server(function(peer)
+        server:close()
+        net.setImmediate(function() peer:resetAndDestroy() end)
+      end)
+      local client = net.connect(sockets.address_of(server)):pause() -- so that no read tells of the reset
+      client:on("error", function(err) code = err.code end)
+      sockets.wait(function() return not server.listening end)
+      sockets.settle()
+      assert.is_nil(code)
+      assert.equal("open", client.readyState)
+      case[2](client)
+      assert.equal(case[1], client.bytesWritten)
+      support.run()
+      assert.equal("ECONNRESET", code)
+      assert.equal(case[1], client.bytesWritten)
+    end
+  end)
+
   it("count what waits before the connection and behind a full kernel", function()
     local socket = net.Socket()
     assert.is_nil(socket.bufferSize)

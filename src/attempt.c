@@ -93,7 +93,8 @@ int cnet_attempt_push(lua_State *L, int plan, const char *address, int family) {
 
 static void on_connect(lua_State *L, int self, int attempt, int status) {
   cnet_socket *s = cnet_socket_at(L, self);
-  if (s->stream.state & CNET_DESTROYED) return;
+  /* destroyed meanwhile, and perhaps connected anew: then this is the end of an attempt that nobody waits for */
+  if ((s->stream.state & CNET_DESTROYED) || !s->connecting) return;
   s->connecting = false;
   cnet_socket_stop_connect_timer(L, s);
   if (status == 0) {

@@ -372,7 +372,11 @@ static void on_write(uv_write_t *uv, int status) { finish_request(uv->data, stat
 
 static void on_shutdown(uv_shutdown_t *uv, int status) { finish_request(uv->data, status); }
 
-static void on_connect(uv_connect_t *uv, int status) { finish_request(uv->data, status); }
+static void on_connect(uv_connect_t *uv, int status) {
+  cnet_handle *h = uv->handle->data;
+  h->connecting = false;
+  finish_request(uv->data, status);
+}
 
 /* ---- writing ---- */
 
@@ -512,16 +516,19 @@ int cnet_handle_connect_path(lua_State *L, cnet_handle *h, int self, const char 
                              cnet_request_done done) {
   int status = h->kind == CNET_HANDLE_PIPE ? check_path(path, length) : UV_EINVAL;
   request *r;
+  if (h->connecting) status = UV_EALREADY; /* as TCP has it: libuv would lose the first request, and never end */
   if (status < 0) {
     lua_pop(L, 1);
     return status;
   }
   r = new_request(L, h->rt, self, lua_gettop(L), done);
   lua_pop(L, 1);
+  if (path[0] == '\0' && cnet_handle_fd(h) >= 0) return drop_request(L, r, UV_EISCONN);
   if (path[0] == '\0') { /* done at once, told in the next turn, as libuv does with other paths */
     r->event.status = open_abstract(h, path, length, connect);
     cnet_runtime_post(h->rt, &r->event);
   } else {
+    h->connecting = true;
     uv_pipe_connect(&r->uv.connect, &h->uv.pipe, path, on_connect);
   }
   return 0;

@@ -34,7 +34,7 @@ struct cnet_handle {
   cnet_event event;               /* a connection put off, or the close */
   cnet_handle_closed on_closed;
   unsigned char kind, holders;
-  bool reading, closing, uv_closed, connection_waits, held;
+  bool reading, closing, uv_closed, connection_waits, held, connecting;
   int closed_flag;
   union {
     uv_handle_t handle;

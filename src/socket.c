@@ -80,6 +80,9 @@ static const cnet_handle_owner handle_owner = {NULL, on_read};
 
 /* ---- writing ---- */
 
+/* Node writes a text that may need no more than 16384 bytes from the stack, and forgets to count it if that fails. */
+enum { UNCOUNTED_TEXT = 16384 / 3 };
+
 static size_t size_of_data(lua_State *L, int data) {
   size_t size = 0;
   lua_Integer i, n;
@@ -154,7 +157,8 @@ static void socket_write(lua_State *L, cnet_stream *stream, int self, int data) 
   }
   cnet_socket_touch(L, s, self);
   status = cnet_handle_write(L, s->handle, self, data, on_written, &async);
-  s->bytes_written += size;
+  /* as in Node: what fails at once counts too, except a short text */
+  if (status == 0 || lua_istable(L, data) || size > UNCOUNTED_TEXT) s->bytes_written += size;
   if (status < 0) {
     cnet_error_push_system(L, status, "write");
     cnet_writable_on_write(L, stream, self, lua_gettop(L));
