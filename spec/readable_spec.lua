@@ -432,6 +432,19 @@ describe("reading", function()
     assert.same({ "error ERR_INVALID_ARG_TYPE", "close" }, log)
   end)
 
+  it("unshift(nil) ends the reading; what comes then is an error event", function()
+    local client, peer = sockets.pair()
+    local note, log = recorder()
+    sockets.watch(client, note)
+    client:pause()
+    assert.is_false(client:unshift(nil))
+    peer:on("error", function() end):resume()
+    peer:write "late"
+    support.run()
+    assert.same({ "pause", "error ERR_STREAM_PUSH_AFTER_EOF", "close true" }, log)
+    assert.equal("stream.push() after EOF", client.errored.message)
+  end)
+
   -- ---- the end ----
 
   it("ends without any reader when nothing was sent", function()

@@ -374,7 +374,7 @@ static void on_shutdown(uv_shutdown_t *uv, int status) { finish_request(uv->data
 
 static void on_connect(uv_connect_t *uv, int status) {
   cnet_handle *h = uv->handle->data;
-  h->connecting = false;
+  h->connecting = NULL;
   finish_request(uv->data, status);
 }
 
@@ -512,11 +512,28 @@ int cnet_handle_connect(lua_State *L, cnet_handle *h, int self, const char *ip, 
   return status;
 }
 
+static void on_superseded(lua_State *L, int self, int value, int status) {
+  (void)L;
+  (void)self;
+  (void)value;
+  (void)status;
+}
+
+/* A second connect while the first is under way: libuv would lose the first request, and its loop would never end. The
+ * first one ends unheard, and the second one as libuv would have it: with what the kernel says, which is an error. */
+static void connect_again(cnet_handle *h, request *r, const char *path, size_t length) {
+  struct sockaddr_un address;
+  socklen_t size = abstract_address(path, length, &address);
+  ((request *)h->connecting)->done = on_superseded;
+  r->event.status =
+      connect(cnet_handle_fd(h), (struct sockaddr *)&address, size) == 0 ? 0 : uv_translate_sys_error(errno);
+  cnet_runtime_post(h->rt, &r->event);
+}
+
 int cnet_handle_connect_path(lua_State *L, cnet_handle *h, int self, const char *path, size_t length,
                              cnet_request_done done) {
   int status = h->kind == CNET_HANDLE_PIPE ? check_path(path, length) : UV_EINVAL;
   request *r;
-  if (h->connecting) status = UV_EALREADY; /* as TCP has it: libuv would lose the first request, and never end */
   if (status < 0) {
     lua_pop(L, 1);
     return status;
@@ -527,8 +544,10 @@ int cnet_handle_connect_path(lua_State *L, cnet_handle *h, int self, const char 
   if (path[0] == '\0') { /* done at once, told in the next turn, as libuv does with other paths */
     r->event.status = open_abstract(h, path, length, connect);
     cnet_runtime_post(h->rt, &r->event);
+  } else if (h->connecting) {
+    connect_again(h, r, path, length);
   } else {
-    h->connecting = true;
+    h->connecting = &r->event;
     uv_pipe_connect(&r->uv.connect, &h->uv.pipe, path, on_connect);
   }
   return 0;

@@ -34,8 +34,9 @@ struct cnet_handle {
   cnet_event event;               /* a connection put off, or the close */
   cnet_handle_closed on_closed;
   unsigned char kind, holders;
-  bool reading, closing, uv_closed, connection_waits, held, connecting;
+  bool reading, closing, uv_closed, connection_waits, held;
   int closed_flag;
+  cnet_event *connecting; /* to a path: the request under way */
   union {
     uv_handle_t handle;
     uv_stream_t stream;

@@ -199,7 +199,12 @@ static void add_chunk(lua_State *L, cnet_stream *s, int self, bool front) {
 }
 
 bool cnet_readable_push(lua_State *L, cnet_stream *s, int self, const char *data, size_t size) {
-  if (s->state & (CNET_R_ENDED | CNET_DESTROYED | CNET_ERRORED)) return false;
+  if (s->state & CNET_R_ENDED) { /* a script has ended it, by unshift(nil) */
+    cnet_error_push(L, "Error", "ERR_STREAM_PUSH_AFTER_EOF", "stream.push() after EOF");
+    cnet_stream_destroy_top(L, s, self);
+    return false;
+  }
+  if (s->state & (CNET_DESTROYED | CNET_ERRORED)) return false;
   s->state &= ~(unsigned)CNET_R_READING;
   if (s->state & CNET_R_DECODER) {
     cnet_decoder_push(L, &s->decoder, data, size);
