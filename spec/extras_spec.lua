@@ -526,7 +526,7 @@ describe("net.process.stdin", function()
   ]]
   -- How to give stdin to "$@": each a shell script that gets the text as $text.
   local KINDS = {
-    pipe = [[printf %s "$text" | "$@"]],
+    pipe = [[{ printf %s "$text"; } 2>/dev/null | "$@"]], -- who may end before it reads
     socket = [[exec perl -MSocket -e '
       socketpair(my $a, my $b, AF_UNIX, SOCK_STREAM, 0) or die;
       if (fork() == 0) { close $a; syswrite $b, $ENV{text}; shutdown $b, 1; exit 0 }
