@@ -153,10 +153,22 @@ void cnet_channel_disconnect(lua_State *L, int channel) {
 
 /* ---- writing ---- */
 
+static void on_acknowledged(lua_State *L, cnet_channel *c, int channel, bool received);
+
+static bool is_awaited(lua_State *L, const cnet_channel *c, int channel, int parcel) {
+  bool is;
+  cnet_class_slot(L, channel, CNET_SLOT_CHANNEL_AWAITED);
+  is = c->awaiting && lua_rawequal(L, -1, parcel);
+  lua_pop(L, 1);
+  return is;
+}
+
 static void on_written(lua_State *L, int channel, int parcel, int status) {
   cnet_channel *c = cnet_channel_at(L, channel);
   c->writes--;
   report_status(L, c, channel, parcel, status);
+  /* a handle that was closed before it was written: nobody will acknowledge it, and what comes after it is to go on */
+  if (status < 0 && !c->ended && is_awaited(L, c, channel, parcel)) on_acknowledged(L, c, channel, true);
   if (c->ended && c->writes == 0) close_handle(L, c);
 }
 
@@ -344,6 +356,7 @@ static void on_acknowledged(lua_State *L, cnet_channel *c, int channel, bool rec
 
 static bool is_command(lua_State *L, int message, const char *command) {
   bool is;
+  message = lua_absindex(L, message);
   if (!lua_istable(L, message)) return false;
   lua_pushliteral(L, "cmd");
   is = lua_rawget(L, message) == LUA_TSTRING && strcmp(lua_tostring(L, -1), command) == 0;
@@ -467,13 +480,14 @@ static void take_handles(lua_State *L, cnet_channel *c, int channel) {
 
 static void on_read(lua_State *L, int channel, ssize_t nread, const char *data) {
   cnet_channel *c = cnet_channel_at(L, channel);
-  const char *from = data, *to, *stop = data + nread;
+  const char *from = data, *to, *stop;
   if (c->ended) return;
   if (nread < 0) { /* at its end, or reset by a peer that died with something unread: the same */
     end(L, c, channel, false);
     return;
   }
   take_handles(L, c, channel);
+  stop = data + nread;
   while ((to = memchr(from, '\n', (size_t)(stop - from))) != NULL) {
     lua_pushlstring(L, from, (size_t)(to - from));
     join_pieces(L, channel);

@@ -126,11 +126,12 @@ static void answer(lua_State *L, int err, int count) {
     lua_getfield(L, -1, "callback");
     if (err) {
       lua_pushvalue(L, err);
+      lua_call(L, 1, 0);
     } else {
       lua_pushnil(L);
+      lua_pushvalue(L, count);
+      lua_call(L, 2, 0);
     }
-    lua_pushvalue(L, err ? err : count);
-    lua_call(L, err ? 1 : 2, 0);
     lua_settop(L, questions);
   }
   lua_settop(L, questions - 1);
