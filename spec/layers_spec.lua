@@ -5,11 +5,13 @@
 local layers = {
   { "runtime", "error", "protect", "interrupt", "class", "args", "address", "timer_list", "encoding", "signals" },
   { "emitter", "timer", "immediate", "handle", "native", "listen_options", "listener", "lookup", "abort",
-    "socket_address", "block_list" },
+    "socket_address", "block_list", "path" },
   { "stream", "writable", "readable" },
   { "socket", "socket_options", "socket_state", "attempt", "connector", "pipe" },
   { "server_connections", "server_holders", "server_listen", "server" },
-  { "json", "channel", "socket_list", "handoff", "ipc", "process", "spawn_options", "child_process" },
+  { "json", "channel", "socket_list", "handoff", "ipc", "process", "spawn_options", "child_process",
+    "cluster", "cluster_settings", "worker", "cluster_wire", "cluster_query", "round_robin", "shared_handle",
+    "cluster_primary", "cluster_child" },
   { "cnet" },
 }
 

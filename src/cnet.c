@@ -6,6 +6,9 @@
 #include "block_list.h"
 #include "channel.h"
 #include "child_process.h"
+#include "cluster.h"
+#include "cluster_child.h"
+#include "cluster_primary.h"
 #include "connector.h"
 #include "emitter.h"
 #include "error.h"
@@ -23,6 +26,7 @@
 
 CNET_EXPORT int luaopen_cnet(lua_State *L);
 CNET_EXPORT int luaopen_cnet_child_process(lua_State *L);
+CNET_EXPORT int luaopen_cnet_cluster(lua_State *L);
 
 int luaopen_cnet(lua_State *L) {
   luaL_checkversion(L);
@@ -44,6 +48,7 @@ int luaopen_cnet(lua_State *L) {
   cnet_channel_register(L);
   cnet_socket_list_register(L);
   cnet_process_register(L);
+  cnet_cluster_child_begin(L); /* a worker may never ask for cnet.cluster */
   return 1;
 }
 
@@ -51,11 +56,25 @@ int luaopen_cnet(lua_State *L) {
 static void open_beside(lua_State *L) {
   luaL_requiref(L, "cnet", luaopen_cnet, 0);
   lua_pop(L, 1);
-  lua_newtable(L);
 }
 
 int luaopen_cnet_child_process(lua_State *L) {
   open_beside(L);
+  lua_newtable(L);
   cnet_child_process_register(L);
+  return 1;
+}
+
+int luaopen_cnet_cluster(lua_State *L) {
+  const cnet_runtime *rt;
+  open_beside(L);
+  luaL_requiref(L, "cnet.child_process", luaopen_cnet_child_process, 0);
+  lua_settop(L, 0);
+  rt = cnet_runtime_open(L);
+  cnet_cluster_push(L);
+  if (lua_getfield(L, 1, "isPrimary") == LUA_TNIL) {
+    (rt->primary ? cnet_cluster_child_set : cnet_cluster_primary_set)(L, 1);
+  }
+  lua_settop(L, 1);
   return 1;
 }

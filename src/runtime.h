@@ -82,9 +82,10 @@ struct cnet_runtime {
   bool default_auto_select_family;
   int default_attempt_timeout; /* ms */
   char *read_buffer;
-  struct cnet_loop_memory *memory; /* where the loop and the buffer lie */
-  unsigned last_server_key;        /* see server_holders.c */
-  int spare_fd;                    /* a descriptor to give up when there are no more; see handle.c */
+  struct cnet_loop_memory *memory;        /* where the loop and the buffer lie */
+  unsigned last_server_key;               /* see server_holders.c */
+  const struct cnet_primary_ops *primary; /* in a worker of a cluster; NULL elsewhere. See server_listen.h */
+  int spare_fd;                           /* a descriptor to give up when there are no more; see handle.c */
 };
 
 /* The runtime of this state, made when first asked for. Leaves nothing on the stack. */

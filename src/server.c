@@ -1,5 +1,7 @@
 #include "server.h"
 
+#include <string.h>
+
 #include "args.h"
 #include "block_list.h"
 #include "error.h"
@@ -21,7 +23,7 @@ static int method_close(lua_State *L) {
   cnet_server *s = self_server(L);
   lua_settop(L, 2);
   if (lua_isfunction(L, 2)) {
-    if (!s->handle) cnet_emitter_push_listener(L, listener_not_running, 1);
+    if (!cnet_server_is_listening(s)) cnet_emitter_push_listener(L, listener_not_running, 1);
     cnet_emitter_once(L, cnet_server_runtime(s), 1, "close");
   }
   cnet_server_close(L, s, 1);
@@ -31,10 +33,38 @@ static int method_close(lua_State *L) {
 
 /* ---- the other methods ---- */
 
+/* Pushes what the primary said of where it listens for the server: a table, or nil if that is a path. */
+static int push_sockname(lua_State *L, int self) {
+  int top = lua_gettop(L);
+  if (cnet_class_slot(L, self, CNET_SLOT_SERVER_SHARE) != LUA_TTABLE || lua_getfield(L, -1, "sockname") != LUA_TTABLE) {
+    lua_settop(L, top);
+    lua_pushnil(L);
+    return LUA_TNIL;
+  }
+  lua_remove(L, -2);
+  return LUA_TTABLE;
+}
+
+/* Replaces the table on top by a copy, which the caller may have. */
+static void copy_table(lua_State *L) {
+  int from = lua_gettop(L);
+  lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, from);) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, from + 1);
+  }
+  lua_replace(L, from);
+}
+
 static int method_address(lua_State *L) {
   cnet_server *s = self_server(L);
   cnet_address address;
   int status;
+  if (s->remote && push_sockname(L, 1) == LUA_TTABLE) {
+    copy_table(L);
+    return 1;
+  }
   if (!s->handle || s->handle->kind != CNET_HANDLE_TCP) {
     cnet_class_slot(L, 1, CNET_SLOT_SERVER_PATH);
     return 1;
@@ -51,7 +81,7 @@ static int method_address(lua_State *L) {
 static int set_ref(lua_State *L, bool on) {
   cnet_server *s = self_server(L);
   s->unref = !on;
-  if (s->handle) cnet_handle_ref(s->handle, on);
+  cnet_server_set_ref(s, on);
   lua_settop(L, 1);
   return 1;
 }
@@ -63,7 +93,7 @@ static int method_unref(lua_State *L) { return set_ref(L, false); }
 /* ---- properties ---- */
 
 static int get_listening(lua_State *L) {
-  lua_pushboolean(L, self_server(L)->handle != NULL);
+  lua_pushboolean(L, cnet_server_is_listening(self_server(L)));
   return 1;
 }
 
@@ -94,7 +124,7 @@ static int set_drop_max_connection(lua_State *L) {
 }
 
 static int get_handle(lua_State *L) { /* what listen{_handle = ...} takes: the server stands for its handle */
-  if (!self_server(L)->handle) return 0;
+  if (!cnet_server_is_listening(self_server(L))) return 0;
   lua_settop(L, 1);
   return 1;
 }
@@ -201,12 +231,13 @@ static int server_gc(lua_State *L) {
   cnet_server *s = lua_touserdata(L, 1);
   if (s->handle) cnet_handle_abandon(s->handle);
   s->handle = NULL;
+  cnet_timer_stop(&s->remote_ref);
   return 0;
 }
 
 static int server_close(lua_State *L) { /* __close */
   cnet_server *s = self_server(L);
-  if (s->handle || s->looking_up) cnet_server_close(L, s, 1);
+  if (cnet_server_is_listening(s) || s->beginning) cnet_server_close(L, s, 1);
   return 0;
 }
 
@@ -214,9 +245,14 @@ static int server_tostring(lua_State *L) {
   cnet_server *s = lua_touserdata(L, 1);
   cnet_address address;
   lua_settop(L, 1);
-  if (!s->handle) {
+  if (!cnet_server_is_listening(s)) {
     lua_pushliteral(L, "net.Server (not listening)");
-  } else if (s->handle->kind != CNET_HANDLE_TCP) {
+  } else if (s->remote && push_sockname(L, 1) == LUA_TTABLE) {
+    const char *ip = cnet_get_string(L, 2, "address");
+    lua_pushfstring(L, ip && strchr(ip, ':') ? "net.Server ([%s]:%d)" : "net.Server (%s:%d)", ip,
+                    (int)cnet_get_integer(L, 2, "port"));
+  } else if (s->remote || s->handle->kind != CNET_HANDLE_TCP) {
+    lua_settop(L, 1);
     cnet_class_slot(L, 1, CNET_SLOT_SERVER_PATH);
     if (!lua_isstring(L, -1)) lua_pushliteral(L, "pipe");
     lua_pushliteral(L, "net.Server (");

@@ -4,6 +4,8 @@
 #include "block_list.h"
 #include "error.h"
 
+enum { REMOTE_REF_MS = 0x7fffffff };
+
 static cnet_server *self_server(lua_State *L) { return cnet_class_self(L, CNET_SERVER); }
 
 /* ---- leaving ---- */
@@ -14,7 +16,7 @@ static int tick_emit_close(lua_State *L) {
 }
 
 bool cnet_server_is_drained(const cnet_server *s) {
-  return !s->handle && s->group.count == 0 && s->closing_holders == 0;
+  return !cnet_server_is_listening(s) && s->group.count == 0 && s->closing_holders == 0;
 }
 
 void cnet_server_emit_close_if_drained(lua_State *L, cnet_server *s, int self) {
@@ -43,21 +45,19 @@ static void set_endpoint(lua_State *L, int table, const char *prefix, const cnet
 }
 
 /* The limit is reached: the client is let go, and 'drop' tells who it was. */
-static void drop(lua_State *L, cnet_handle *listener, int self) {
+static void drop(lua_State *L, cnet_handle *client, int self) {
+  bool tcp = client->kind == CNET_HANDLE_TCP;
   cnet_address local, remote;
-  int status;
-  cnet_handle *client = cnet_handle_accept(listener, &status);
-  if (!client) return;
   cnet_handle_sockname(client, &local);
   cnet_handle_peername(client, &remote);
   cnet_handle_abandon(client); /* closed in this turn, once the listeners have run */
-  if (listener->kind == CNET_HANDLE_TCP) {
+  if (tcp) {
     int data = lua_gettop(L) + 1;
     lua_createtable(L, 0, 6);
     set_endpoint(L, data, "local", &local);
     set_endpoint(L, data, "remote", &remote);
   }
-  cnet_emit(L, self, "drop", listener->kind == CNET_HANDLE_TCP ? 1 : 0);
+  cnet_emit(L, self, "drop", tcp ? 1 : 0);
 }
 
 /* Is the client whose socket is on top one that the server's blockList names? */
@@ -90,6 +90,10 @@ static void welcome(lua_State *L, int self) {
 
 void cnet_server_adopt(lua_State *L, int self, cnet_native *client) {
   cnet_server *s = cnet_server_at(L, self);
+  if (cnet_server_is_full(s)) {
+    drop(L, cnet_native_take(client), self);
+    return;
+  }
   cnet_socket_adopt(L, client, self, &s->group, &s->accept);
   welcome(L, self);
 }
@@ -98,7 +102,8 @@ static void on_connection(lua_State *L, int self, int status) {
   cnet_server *s = cnet_server_at(L, self);
   if (status == 0) {
     if (cnet_server_is_full(s)) {
-      drop(L, s->handle, self);
+      cnet_handle *client = cnet_handle_accept(s->handle, &status);
+      if (client) drop(L, client, self);
       return;
     }
     if (cnet_socket_accept(L, s->handle, self, &s->group, &s->accept, &status)) {
@@ -115,6 +120,36 @@ static const cnet_handle_owner handle_owner = {on_connection, NULL};
 void cnet_server_own(lua_State *L, cnet_server *s, int self, cnet_handle *h) {
   s->handle = h;
   cnet_handle_own(L, h, self, &handle_owner);
+}
+
+/* The timer only counts for the loop: it never has anything to do. */
+static void on_remote_ref(lua_State *L, cnet_timer *timer) {
+  (void)L;
+  cnet_timer_refresh(timer);
+}
+
+void cnet_server_own_remote(lua_State *L, cnet_server *s, int self) {
+  cnet_runtime *rt = cnet_server_runtime(s);
+  s->remote_ref.fire = on_remote_ref;
+  s->remote_ref.ref = true;
+  cnet_timer_start(L, rt, &s->remote_ref, REMOTE_REF_MS);
+  cnet_pin(L, rt, &s->remote_ref, self);
+  s->remote = true;
+}
+
+void cnet_server_disown(lua_State *L, cnet_server *s) {
+  cnet_handle *h = s->handle;
+  s->handle = NULL;
+  if (h) cnet_handle_close(L, h, NULL, 0);
+  if (!s->remote) return;
+  s->remote = false;
+  cnet_timer_stop(&s->remote_ref);
+  cnet_unpin(L, cnet_server_runtime(s), &s->remote_ref);
+}
+
+void cnet_server_set_ref(cnet_server *s, bool on) {
+  if (s->handle) cnet_handle_ref(s->handle, on);
+  if (s->remote) cnet_timer_set_ref(&s->remote_ref, on);
 }
 
 /* ---- the connections there are ---- */

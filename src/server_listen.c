@@ -11,12 +11,23 @@
 
 /* ---- close ---- */
 
+/* The server no longer listens through the primary, if it did. */
+static void leave_primary(lua_State *L, int self) {
+  const cnet_runtime *rt = cnet_server_runtime(cnet_server_at(L, self));
+  if (!rt->primary) return;
+  if (cnet_class_slot(L, self, CNET_SLOT_SERVER_SHARE) != LUA_TNIL) {
+    lua_pushnil(L);
+    cnet_class_set_slot(L, self, CNET_SLOT_SERVER_SHARE);
+    rt->primary->leave(L, lua_gettop(L));
+  }
+  lua_pop(L, 1);
+}
+
 void cnet_server_close(lua_State *L, cnet_server *s, int self) {
-  cnet_handle *h = s->handle;
   s->listening_id++;
-  s->looking_up = false;
-  s->handle = NULL;
-  if (h) cnet_handle_close(L, h, NULL, 0);
+  s->beginning = false;
+  cnet_server_disown(L, s);
+  leave_primary(L, self);
   cnet_server_await_holders(L, s, self);
   cnet_server_emit_close_if_drained(L, s, self);
 }
@@ -66,20 +77,23 @@ static int tick_fail(lua_State *L) { /* (server, error) */
 
 static int tick_listening(lua_State *L) {
   cnet_server *s = lua_touserdata(L, 1);
-  if (s->handle) cnet_emit(L, 1, "listening", 0);
+  if (cnet_server_is_listening(s)) cnet_emit(L, 1, "listening", 0);
   return 0;
 }
 
+/* What address() tells of a server on a path. */
+static void remember_path(lua_State *L, int self, const cnet_listen_options *o) {
+  if (o->kind != CNET_LISTEN_PATH) return;
+  lua_pushlstring(L, o->path, o->path_length);
+  cnet_class_set_slot(L, self, CNET_SLOT_SERVER_PATH);
+}
+
 /* Gives the server the handle it was asked for. */
-static int open_handle(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o, const char *ip,
+static int open_handle(lua_State *L, cnet_server *s, const cnet_listen_options *o, const char *ip,
                        cnet_listener_place *at) {
   cnet_handle *given = NULL;
   bool taken = false;
   int status;
-  if (o->kind == CNET_LISTEN_PATH) {
-    lua_pushlstring(L, o->path, o->path_length);
-    cnet_class_set_slot(L, self, CNET_SLOT_SERVER_PATH);
-  }
   if (o->handle) given = handle_at(L, o->handle, &taken);
   if (taken) {
     s->handle = given;
@@ -95,8 +109,8 @@ static int open_handle(lua_State *L, cnet_server *s, int self, const cnet_listen
 static void settle(lua_State *L, cnet_server *s, int self, int status, const cnet_listener_place *at) {
   cnet_runtime *rt = cnet_server_runtime(s);
   if (status == 0) {
-    cnet_server_own(L, s, self, s->handle);
-    if (s->unref) cnet_handle_ref(s->handle, false);
+    if (s->handle) cnet_server_own(L, s, self, s->handle);
+    if (s->unref) cnet_server_set_ref(s, false);
     cnet_tick_object(L, rt, tick_listening, self);
     return;
   }
@@ -124,6 +138,16 @@ static void set_modes(lua_State *L, cnet_server *s, const cnet_listen_options *o
   cnet_error_throw(L);
 }
 
+/* Listens by itself. */
+static void listen_here(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o, const char *ip) {
+  cnet_listener_place at;
+  int status = open_handle(L, s, o, ip, &at);
+  if (status == 0) status = cnet_handle_listen(s->handle, o->backlog ? o->backlog : CNET_DEFAULT_BACKLOG);
+  if (status < 0) drop_handle(s);
+  settle(L, s, self, status, &at);
+  set_modes(L, s, o);
+}
+
 int cnet_server_listen_on(lua_State *L, cnet_server *s, int self, cnet_native *native) {
   cnet_listener_place at = {NULL, 0, -1};
   int status = cnet_handle_listen(native->handle, CNET_DEFAULT_BACKLOG);
@@ -133,18 +157,117 @@ int cnet_server_listen_on(lua_State *L, cnet_server *s, int self, cnet_native *n
   return 0;
 }
 
+/* ---- listen in a worker of a cluster ---- */
+
+/* Upvalues of an answer's listener. The address is nil if none was asked for. */
+enum { ANSWER_SERVER = 2, ANSWER_ID, ANSWER_ADDRESS, ANSWER_PORT, ANSWER_BACKLOG, ANSWER_LAST = ANSWER_BACKLOG };
+
+/* A port that was taken shows only here if the primary bound a handle and did not look: it has another port. */
+static int check_port(lua_State *L, int share, const cnet_native *native, int port) {
+  cnet_address address = {.port = port};
+  if (port <= 0) return 0;
+  if (native && native->handle) {
+    cnet_handle_sockname(native->handle, &address);
+  } else if (lua_getfield(L, share, "sockname") == LUA_TTABLE) {
+    address.port = (int)cnet_get_integer(L, -1, "port");
+  }
+  return address.port == port ? 0 : UV_EADDRINUSE;
+}
+
+/* The server takes the handle, or none, and listens. */
+static int begin_share(lua_State *L, cnet_server *s, int self, cnet_native *native, int backlog) {
+  int status;
+  if (!native) {
+    cnet_server_own_remote(L, s, self);
+    return 0;
+  }
+  s->handle = cnet_native_take(native);
+  status = s->handle ? cnet_handle_listen(s->handle, backlog ? backlog : CNET_DEFAULT_BACKLOG) : UV_EBADF;
+  if (status < 0) drop_handle(s);
+  return status;
+}
+
+static void fail_to_bind(lua_State *L, cnet_server *s, int self, int status) {
+  int address = lua_gettop(L) + 1;
+  lua_pushvalue(L, lua_upvalueindex(ANSWER_ADDRESS));
+  cnet_error_push_endpoint(L, status, "bind", lua_isnil(L, address) ? 0 : address,
+                           (int)lua_tointeger(L, lua_upvalueindex(ANSWER_PORT)), NULL);
+  fail(L, s, self);
+}
+
+static int listener_answer(lua_State *L) { /* (share, status, native) */
+  enum { SHARE = 1, STATUS, NATIVE, SELF };
+  cnet_server *s = lua_touserdata(L, lua_upvalueindex(ANSWER_SERVER));
+  const cnet_primary_ops *primary = cnet_server_runtime(s)->primary;
+  cnet_listener_place at = {.port = (int)lua_tointeger(L, lua_upvalueindex(ANSWER_PORT))};
+  int status;
+  cnet_native *native;
+  lua_settop(L, 3);
+  lua_pushvalue(L, lua_upvalueindex(ANSWER_SERVER));
+  status = (int)lua_tointeger(L, STATUS);
+  native = cnet_native_test(L, cnet_server_runtime(s), NATIVE);
+  if (s->listening_id != (unsigned)lua_tointeger(L, lua_upvalueindex(ANSWER_ID))) { /* it is too late */
+    if (native) cnet_native_close(native);
+    primary->leave(L, SHARE);
+    return 0;
+  }
+  s->beginning = false;
+  if (status == 0) status = check_port(L, SHARE, native, at.port);
+  if (status < 0) {
+    if (native) cnet_native_close(native);
+    primary->leave(L, SHARE);
+    fail_to_bind(L, s, SELF, status);
+    return 0;
+  }
+  status = begin_share(L, s, SELF, native, (int)lua_tointeger(L, lua_upvalueindex(ANSWER_BACKLOG)));
+  if (status < 0) {
+    primary->leave(L, SHARE);
+  } else {
+    lua_pushvalue(L, SHARE);
+    cnet_class_set_slot(L, SELF, CNET_SLOT_SERVER_SHARE);
+  }
+  at.address = lua_tolstring(L, lua_upvalueindex(ANSWER_ADDRESS), &at.length);
+  settle(L, s, SELF, status, &at);
+  return 0;
+}
+
+static void ask_primary(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o, const char *ip) {
+  lua_pushvalue(L, self);
+  lua_pushinteger(L, s->listening_id);
+  if (o->kind == CNET_LISTEN_PATH) {
+    lua_pushlstring(L, o->path, o->path_length);
+  } else {
+    lua_pushstring(L, ip); /* NULL: nil */
+  }
+  lua_pushinteger(L, o->kind == CNET_LISTEN_PORT ? o->port : o->kind == CNET_LISTEN_PATH ? -1 : 0);
+  lua_pushinteger(L, o->backlog);
+  cnet_emitter_push_listener(L, listener_answer, ANSWER_LAST - 1);
+  s->beginning = true;
+  cnet_server_runtime(s)->primary->ask(L, self, o, ip);
+}
+
+static void listen_at(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o, const char *ip) {
+  bool alone = o->exclusive || o->reuse_port || o->kind == CNET_LISTEN_HANDLE;
+  remember_path(L, self, o);
+  if (cnet_server_runtime(s)->primary && !alone) {
+    ask_primary(L, s, self, o, ip);
+  } else {
+    listen_here(L, s, self, o, ip);
+  }
+}
 /* ---- listen on a host's name ---- */
+
+enum { IPV6_ONLY = 1, REUSE_PORT = 2, EXCLUSIVE = 4 };
 
 /* (err, list); upvalues: 2 server, 3 listening id, 4 port, 5 backlog, 6 flags */
 static int listener_lookup(lua_State *L) {
   cnet_server *s = lua_touserdata(L, lua_upvalueindex(2));
   cnet_listen_options o = {.kind = CNET_LISTEN_PORT};
-  cnet_listener_place at;
-  int status, flags = (int)lua_tointeger(L, lua_upvalueindex(6));
+  int flags = (int)lua_tointeger(L, lua_upvalueindex(6));
   lua_settop(L, 2);
   lua_pushvalue(L, lua_upvalueindex(2));
   if (s->listening_id != (unsigned)lua_tointeger(L, lua_upvalueindex(3))) return 0;
-  s->looking_up = false;
+  s->beginning = false;
   if (!lua_isnil(L, 1)) {
     lua_pushvalue(L, 1);
     fail(L, s, 3);
@@ -152,14 +275,12 @@ static int listener_lookup(lua_State *L) {
   }
   o.port = (int)lua_tointeger(L, lua_upvalueindex(4));
   o.backlog = (int)lua_tointeger(L, lua_upvalueindex(5));
-  o.ipv6_only = flags & 1;
-  o.reuse_port = flags & 2;
+  o.ipv6_only = flags & IPV6_ONLY;
+  o.reuse_port = flags & REUSE_PORT;
+  o.exclusive = flags & EXCLUSIVE;
   lua_rawgeti(L, 2, 1);
   lua_getfield(L, -1, "address");
-  status = open_handle(L, s, 3, &o, lua_tostring(L, -1), &at);
-  if (status == 0) status = cnet_handle_listen(s->handle, o.backlog ? o.backlog : CNET_DEFAULT_BACKLOG);
-  if (status < 0) drop_handle(s);
-  settle(L, s, 3, status, &at);
+  listen_at(L, s, 3, &o, lua_tostring(L, -1));
   return 0;
 }
 
@@ -181,9 +302,10 @@ static void lookup_and_listen(lua_State *L, cnet_server *s, int self, const cnet
   lua_pushinteger(L, s->listening_id);
   lua_pushinteger(L, o->port);
   lua_pushinteger(L, o->backlog);
-  lua_pushinteger(L, (o->ipv6_only ? 1 : 0) | (o->reuse_port ? 2 : 0));
+  lua_pushinteger(L,
+                  (o->ipv6_only ? IPV6_ONLY : 0) | (o->reuse_port ? REUSE_PORT : 0) | (o->exclusive ? EXCLUSIVE : 0));
   cnet_emitter_push_listener(L, listener_lookup, 5);
-  s->looking_up = true;
+  s->beginning = true;
   if (family) {
     push_literal_result(L, o->host, family);
     cnet_tick(L, cnet_server_runtime(s), 2);
@@ -220,8 +342,8 @@ static void use_signal(lua_State *L, cnet_server *s, int self, int options) {
   lua_settop(L, top);
 }
 
-static void check_no_handle(lua_State *L, const cnet_server *s) {
-  if (!s->handle) return;
+static void check_not_listening(lua_State *L, const cnet_server *s) {
+  if (!cnet_server_is_listening(s)) return;
   cnet_error_push(L, "Error", "ERR_SERVER_ALREADY_LISTEN",
                   "Listen method has been called more than once without closing.");
   cnet_error_throw(L);
@@ -230,26 +352,21 @@ static void check_no_handle(lua_State *L, const cnet_server *s) {
 int cnet_server_method_listen(lua_State *L) {
   cnet_server *s = cnet_class_self(L, CNET_SERVER);
   cnet_listen_options o;
-  cnet_listener_place at;
-  int status, callback = cnet_listen_callback(L);
-  check_no_handle(L, s);
+  int callback = cnet_listen_callback(L);
+  check_not_listening(L, s);
   if (callback) {
     lua_pushvalue(L, callback);
     cnet_emitter_once(L, cnet_server_runtime(s), 1, "listening");
   }
   cnet_listen_parse(L, is_handle, &o);
   s->listening_id++;
-  s->looking_up = false;
+  s->beginning = false;
   use_signal(L, s, 1, o.options);
-  check_no_handle(L, s); /* an __index of the options, or a 'newListener', may have called listen */
+  check_not_listening(L, s); /* an __index of the options, or a 'newListener', may have called listen */
   if (o.host) {
     lookup_and_listen(L, s, 1, &o);
   } else {
-    status = open_handle(L, s, 1, &o, NULL, &at);
-    if (status == 0) status = cnet_handle_listen(s->handle, o.backlog ? o.backlog : CNET_DEFAULT_BACKLOG);
-    if (status < 0) drop_handle(s);
-    settle(L, s, 1, status, &at);
-    set_modes(L, s, &o);
+    listen_at(L, s, 1, &o, NULL);
   }
   lua_settop(L, 1);
   return 1;
