@@ -699,6 +699,7 @@ describe("listen's reusePort", function()
   end)
 end)
 
+-- In a worker of a cluster it does: see cluster_child_spec.lua.
 describe("listen's exclusive", function()
   after_each(support.clean)
 
@@ -710,10 +711,6 @@ describe("listen's exclusive", function()
       {port = port, exclusive = true})
     server:close()
     support.run()
-  end)
-
-  it("keeps a worker of a cluster from sharing the handle", function()
-    pending "cluster is not there yet"
   end)
 end)
 

@@ -916,17 +916,13 @@ describe("server.maxConnections", function()
     assert.same({"dropped"}, log)
   end)
 
-  it("has dropMaxConnection beside it, for clusters", function()
+  it("has dropMaxConnection beside it, for clusters (cluster_child_spec.lua)", function()
     local server = net.createServer()
     assert.is_false(server.dropMaxConnection)
     server.dropMaxConnection = true
     assert.is_true(server.dropMaxConnection)
     server.dropMaxConnection = 0
     assert.is_false(server.dropMaxConnection)
-  end)
-
-  it("with dropMaxConnection drops in a worker instead of handing back", function()
-    pending "cluster is not there yet"
   end)
 end)
 
