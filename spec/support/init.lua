@@ -46,9 +46,9 @@ local function describe_pins(list)
   return #texts == 0 and "nothing pinned" or table.concat(texts, ", ")
 end
 
-local function call(object, name)
+local function call(object, name, ...)
   local found, method = pcall(function() return object[name] end)
-  if found and type(method) == "function" then pcall(method, object) end
+  if found and type(method) == "function" then pcall(method, object, ...) end
 end
 
 -- Closes all that is open, so that one failing spec does not take the next ones with it. A name lookup that a thread
@@ -63,6 +63,7 @@ function support.reset()
         pcall(net.clearImmediate, object)
         call(object, "destroy")
         call(object, "close")
+        call(object, "kill", "SIGKILL")
       end
     end
     local ok, alive = pcall(net.run, "nowait")
@@ -151,6 +152,16 @@ function support.path()
   return base .. ".sock"
 end
 
+-- The name of a new file with the text in it. support.clean removes it.
+function support.file(text)
+  local name = os.tmpname()
+  names[#names + 1] = name
+  local file = assert(io.open(name, "wb"))
+  file:write(text)
+  file:close()
+  return name
+end
+
 -- Does a file of this name exist (a socket too)?
 function support.exists(path) return (os.rename(path, path)) == true end
 
@@ -170,8 +181,8 @@ local function take(name)
   return text
 end
 
--- The same path for a program that is started in another folder.
-local function absolute(path)
+-- The same search path for a program that is started in another folder.
+function support.absolute(path)
   local pipe = assert(io.popen "pwd")
   local here = pipe:read "l"
   pipe:close()
@@ -189,7 +200,7 @@ function support.lua(script, ...)
   local out, err, source, input = base .. ".out", base .. ".err", base .. ".lua", base .. ".in"
   local file = assert(io.open(source, "wb"))
   -- one line, so that the script's own lines keep their numbers
-  file:write("package.cpath = ", ("%q"):format(absolute(package.cpath)), " ", options[1])
+  file:write("package.cpath = ", ("%q"):format(support.absolute(package.cpath)), " ", options[1])
   file:close()
   file = assert(io.open(input, "wb"))
   file:write(options.input or "")
