@@ -139,14 +139,15 @@ describe("cluster.setupPrimary", function()
   end)
 
   it("can have another interpreter; one that is missing is an 'error' of the worker", function()
-    assert.same({ "w spawn /no/such ENOENT", "0 false" }, clusters.run("", [[
+    assert.same({ "w spawn /no/such ENOENT", "1 true true", "disconnect 0" }, clusters.run("", [[
       cluster.setupPrimary { execPath = "/no/such" }
       forks = forks - 1 -- no exit will come
       local worker = cluster.fork()
       worker:on("error", function(err)
         say("w", err.message)
-        say(count(cluster.workers), worker:isConnected())
+        say(count(cluster.workers), worker:isConnected(), worker:isDead())
       end)
+      worker:on("disconnect", function() say("disconnect", count(cluster.workers)) end)
     ]]))
   end)
 

@@ -166,6 +166,10 @@ static bool is_awaited(lua_State *L, const cnet_channel *c, int channel, int par
 static void on_written(lua_State *L, int channel, int parcel, int status) {
   cnet_channel *c = cnet_channel_at(L, channel);
   c->writes--;
+  if (status < 0) { /* the channel's end tells it to who gave no callback */
+    lua_pushboolean(L, 1);
+    lua_setfield(L, parcel, "quiet");
+  }
   report_status(L, c, channel, parcel, status);
   /* a handle that was closed before it was written: nobody will acknowledge it, and what comes after it is to go on */
   if (status < 0 && !c->ended && is_awaited(L, c, channel, parcel)) on_acknowledged(L, c, channel, true);
@@ -253,7 +257,8 @@ static void transmit(lua_State *L, cnet_channel *c, int channel, int parcel) {
     return;
   }
   if (status > 0) {
-    c->tries = retry ? 0 : MAX_TRIES;
+    c->retry = retry;
+    c->tries = 0;
     status = send_handle(L, c, channel, parcel);
     if (status < 0) close_native(L, c, parcel);
   }
@@ -332,11 +337,11 @@ static void on_acknowledged(lua_State *L, cnet_channel *c, int channel, bool rec
   if (!c->awaiting) return; /* a surplus one, which Node may send */
   c->awaiting = false;
   cnet_class_slot(L, channel, CNET_SLOT_CHANNEL_AWAITED);
-  if (!received && c->tries++ < MAX_TRIES) {
+  if (!received && c->retry && c->tries++ < MAX_TRIES) {
     lua_pushnil(L);
     lua_setfield(L, parcel, "callback"); /* called already */
     if (send_handle(L, c, channel, parcel) == 0) return;
-  } else if (!received) {
+  } else if (!received && c->retry) {
     fprintf(stderr, "cnet: SentHandleNotReceivedWarning: Handle did not reach the receiving process correctly\n");
   }
   close_native(L, c, parcel);
@@ -371,7 +376,8 @@ static void receive_handle(lua_State *L, cnet_channel *c, int envelope, int nati
     return;
   }
   acknowledge(L, c, 1, true);
-  while (lua_getfield(L, envelope, "msg") == LUA_TTABLE && is_command(L, -1, "NODE_HANDLE")) lua_replace(L, envelope);
+  while (lua_getfield(L, envelope, "msg") == LUA_TTABLE && is_command(L, lua_gettop(L), "NODE_HANDLE"))
+    lua_replace(L, envelope);
   lua_pop(L, 1);
   c->ops->on_handle(L, 1, envelope, native);
 }

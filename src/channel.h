@@ -57,9 +57,10 @@ typedef struct {
   bool connected;      /* false from disconnect on */
   bool awaiting;       /* an acknowledgement */
   bool ended;
-  bool ref, ref_is_set; /* does it keep the loop alive; has a script said so */
-  bool keep;            /* it does, whoever listens */
-  unsigned tries;
+  bool ref, ref_is_set;    /* does it keep the loop alive; has a script said so */
+  bool keep;               /* it does, whoever listens */
+  bool retry;              /* what waits for it may be sent again */
+  unsigned tries;          /* how often it was */
   unsigned writes;         /* that libuv has not done yet */
   lua_Integer first, last; /* of the queue */
 } cnet_channel;

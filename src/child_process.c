@@ -1,11 +1,9 @@
 #include "child_process.h"
 
-#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "args.h"
+#include "abort.h"
 #include "error.h"
 #include "ipc.h"
 #include "json.h"
@@ -21,8 +19,10 @@ typedef struct {
   cnet_event event;
   uv_process_t handle;
   cnet_runtime *rt;
+  cnet_timer timer; /* of the option timeout */
   int64_t code;
   int signal;
+  bool over; /* it has exited: its pid may be another process's by now */
 } running;
 
 #define RUNNING_OF(e) ((running *)((char *)(e)-offsetof(running, event)))
@@ -32,6 +32,7 @@ typedef struct {
   running *running; /* NULL once it has exited, or could not be started */
   int pid;
   bool exited, killed;
+  int kill_signal;  /* of the options signal and timeout */
   lua_Integer code; /* -1 and a signal, or below 0 a libuv error */
   const char *signal;
   int closes_needed, closes_got; /* its exit, its channel's end, each of its outputs: then 'close' */
@@ -100,22 +101,17 @@ static void tick_self(lua_State *L, child_process *p, lua_CFunction fn, int self
 
 static void destroy_stdin(lua_State *L, int self) {
   int top = lua_gettop(L);
-  if (cnet_class_slot(L, self, SLOT_STDIO) == LUA_TTABLE && lua_rawgeti(L, -1, 1) == LUA_TUSERDATA) {
-    lua_getfield(L, -1, "destroy");
-    lua_pushvalue(L, -2);
-    lua_call(L, 1, 0);
-  }
+  if (cnet_class_slot(L, self, SLOT_STDIO) == LUA_TTABLE && lua_rawgeti(L, -1, 1) == LUA_TUSERDATA)
+    cnet_stream_destroy(L, &cnet_socket_at(L, top + 2)->stream, top + 2, 0);
   lua_settop(L, top);
 }
 
-static void on_exit_event(lua_State *L, int self) {
-  child_process *p = lua_touserdata(L, self);
+/* It has exited, or could not be started; an event tells it next. */
+static void finish(lua_State *L, child_process *p, int self) {
   p->exited = true;
   destroy_stdin(L, self);
   tick_self(L, p, tick_flush, self);
   tick_self(L, p, tick_close_one, self); /* even if a listener raises */
-  push_outcome(L, p);
-  cnet_emit(L, self, "exit", 2);
 }
 
 static void dispose(uv_handle_t *handle) { free(handle->data); }
@@ -123,21 +119,27 @@ static void dispose(uv_handle_t *handle) { free(handle->data); }
 static void exit_body(lua_State *L, void *arg) {
   running *r = RUNNING_OF(arg);
   child_process *p;
+  int self;
   cnet_pin_push(L, r->rt, r);
   p = lua_touserdata(L, -1);
   p->running = NULL;
+  cnet_timer_stop(&r->timer);
   p->code = (lua_Integer)r->code;
   p->signal = r->signal ? cnet_signal_name(r->signal) : NULL;
   if (r->signal && !p->signal) p->signal = "SIGUNKNOWN"; /* a real-time signal */
   cnet_unpin(L, r->rt, r);
   uv_close((uv_handle_t *)&r->handle, dispose);
-  on_exit_event(L, lua_gettop(L));
+  self = lua_gettop(L);
+  finish(L, p, self);
+  push_outcome(L, p);
+  cnet_emit(L, self, "exit", 2);
 }
 
 static void exit_drop(cnet_event *event) { (void)event; /* the handle is closed with the loop */ }
 
 static void on_exit_of(uv_process_t *handle, int64_t code, int number) {
   running *r = handle->data;
+  r->over = true;
   r->code = code;
   r->signal = number;
   r->event.deliver = exit_body;
@@ -170,13 +172,11 @@ static void push_arguments(lua_State *L, int self) {
   lua_pop(L, 2);
 }
 
-/* It could not be started: 'error', and as nothing is left open, the rest. */
+/* It could not be started: 'error'. Its pipes end, and the channel, and then comes 'close'. */
 static int tick_failed(lua_State *L) {
   child_process *p = lua_touserdata(L, 1);
   lua_settop(L, 1);
-  p->exited = true;
-  p->closes_needed = 1;
-  tick_self(L, p, tick_close_one, 1);
+  finish(L, p, 1);
   cnet_class_slot(L, 1, SLOT_FILE);
   cnet_spawn_push_error(L, (int)p->code, 2);
   push_arguments(L, 1);
@@ -205,7 +205,8 @@ static int start(lua_State *L, child_process *p, int self, uv_process_options_t 
   return 0;
 }
 
-/* Makes sockets of the pipes at index pipes to the child's standard descriptors, and the channel of the one for it. */
+/* Makes sockets of the pipes at index pipes to the child's standard descriptors, and the channel of the one for it. A
+ * socket that is there already is the child's now, and is read no more here. */
 static void take_pipes(lua_State *L, child_process *p, int self, int pipes, const cnet_spawn *spawn) {
   int i, stdio, top = lua_gettop(L);
   lua_createtable(L, spawn->stdio_count, 1);
@@ -217,10 +218,12 @@ static void take_pipes(lua_State *L, child_process *p, int self, int pipes, cons
       lua_pop(L, 1);
     } else if (i == spawn->ipc) {
       p->closes_needed++;
-      cnet_ipc_open(L, self, lua_gettop(L), &channel_owner);
-      lua_pop(L, 1);
+      cnet_ipc_open(L, self, stdio + 1, &channel_owner);
+      cnet_ipc_keep(L, self);
+    } else if (!cnet_native_test(L, runtime_of(p), stdio + 1)) {
+      cnet_spawn_stop_reading(L, stdio + 1);
     } else {
-      cnet_spawn_push_socket(L, lua_gettop(L), i > 0);
+      cnet_spawn_push_socket(L, stdio + 1, i > 0);
       if (i > 0) {
         p->closes_needed++;
         lua_pushvalue(L, self);
@@ -228,15 +231,76 @@ static void take_pipes(lua_State *L, child_process *p, int self, int pipes, cons
         cnet_emitter_on(L, runtime_of(p), lua_gettop(L) - 1, "close");
       }
       lua_rawseti(L, stdio, i + 1);
-      lua_settop(L, stdio);
     }
+    lua_settop(L, stdio);
   }
   cnet_class_set_slot(L, self, SLOT_STDIO);
+}
+
+/* Closes the pipes at index pipes: nothing was started. */
+static void drop_pipes(lua_State *L, int pipes, const cnet_spawn *spawn) {
+  int i, top = lua_gettop(L);
+  for (i = 0; i < spawn->stdio_count; i++) {
+    cnet_native *native;
+    lua_rawgeti(L, pipes, i + 1);
+    native = cnet_native_test(L, cnet_runtime_open(L), top + 1);
+    if (native) cnet_native_close(native);
+    lua_settop(L, top);
+  }
 }
 
 static bool is_told_by_event(int status) {
   return status == UV_EACCES || status == UV_EAGAIN || status == UV_EMFILE || status == UV_ENFILE ||
          status == UV_ENOENT;
+}
+
+/* ---- the options signal and timeout ---- */
+
+/* Sends the signal, if the process is there: 0 or a libuv error. */
+static int send_signal(child_process *p, int number) {
+  int status = p->running && !p->running->over ? uv_process_kill(&p->running->handle, number) : UV_ESRCH;
+  if (status == 0) p->killed = true;
+  return status;
+}
+
+static int listener_abort(lua_State *L) { /* upvalues: 2 the ChildProcess, 3 the signal */
+  child_process *p = lua_touserdata(L, lua_upvalueindex(2));
+  lua_settop(L, 0);
+  if (send_signal(p, p->kill_signal) != 0) return 0;
+  lua_pushvalue(L, lua_upvalueindex(2));
+  cnet_abort_push_error(L, lua_upvalueindex(3));
+  cnet_emit(L, 1, "error", 1);
+  return 0;
+}
+
+static void follow_signal(lua_State *L, child_process *p, int self, const cnet_spawn *spawn) {
+  p->kill_signal = spawn->kill_signal;
+  if (!spawn->signal) return;
+  lua_pushvalue(L, self);
+  lua_pushvalue(L, spawn->signal);
+  cnet_emitter_push_listener(L, listener_abort, 2);
+  if (cnet_abort_is_aborted(L, spawn->signal)) {
+    cnet_tick(L, runtime_of(p), 0);
+  } else {
+    cnet_abort_add_until_close(L, runtime_of(p), spawn->signal, self);
+  }
+}
+
+static void on_timeout(lua_State *L, cnet_timer *timer) {
+  running *r = (running *)((char *)timer - offsetof(running, timer));
+  child_process *p;
+  cnet_pin_push(L, r->rt, r);
+  p = lua_touserdata(L, -1);
+  send_signal(p, p->kill_signal);
+}
+
+/* As in Node, it keeps the loop alive. */
+static void start_timeout(lua_State *L, child_process *p, const cnet_spawn *spawn) {
+  running *r = p->running;
+  if (!r || spawn->timeout <= 0) return;
+  r->timer.fire = on_timeout;
+  r->timer.ref = true;
+  cnet_timer_start(L, r->rt, &r->timer, spawn->timeout);
 }
 
 extern const cnet_class cnet_child_process_class;
@@ -258,16 +322,19 @@ void cnet_child_process_fork(lua_State *L, int script, int args, int options) {
   lua_pushvalue(L, spawn.args);
   cnet_class_set_slot(L, self, SLOT_ARGS);
   status = start(L, p, self, &spawn.uv);
+  p->code = status;
   if (status < 0 && !is_told_by_event(status)) {
+    drop_pipes(L, spawn.pipes, &spawn);
     cnet_error_push_system(L, status, "spawn");
     cnet_error_throw(L);
   }
-  if (status < 0) {
-    p->code = status;
-    tick_self(L, p, tick_failed, self);
+  tick_self(L, p, status < 0 ? tick_failed : tick_spawn, self);
+  if (status == UV_EMFILE || status == UV_ENFILE) {
+    drop_pipes(L, spawn.pipes, &spawn);
   } else {
-    tick_self(L, p, tick_spawn, self);
     take_pipes(L, p, self, spawn.pipes, &spawn);
+    follow_signal(L, p, self, &spawn);
+    start_timeout(L, p, &spawn);
   }
   lua_settop(L, self);
 }
@@ -300,34 +367,15 @@ static int child_process_fork(lua_State *L) {
 
 /* ---- methods ---- */
 
-static int check_signal(lua_State *L, int index) {
-  int number = 0;
-  if (lua_isnoneornil(L, index)) return SIGTERM;
-  if (lua_type(L, index) == LUA_TSTRING) {
-    number = cnet_signal_number(lua_tostring(L, index));
-  } else if (lua_isinteger(L, index)) {
-    lua_Integer n = lua_tointeger(L, index);
-    if (n == 0) return 0;
-    if (n > 0 && n < 256 && cnet_signal_name((int)n)) number = (int)n;
-  } else {
-    return cnet_error_arg_type(L, "argument", "signal", "one of type string or number", index);
-  }
-  if (number > 0) return number;
-  luaL_tolstring(L, index, NULL);
-  cnet_error_push(L, "TypeError", "ERR_UNKNOWN_SIGNAL", "Unknown signal: %s", lua_tostring(L, -1));
-  return cnet_error_throw(L);
-}
-
 /* kill([signal]): whether it could be sent */
 static int method_kill(lua_State *L) {
   child_process *p = self_child(L);
-  int number = check_signal(L, 2), status = p->running ? uv_process_kill(&p->running->handle, number) : UV_ESRCH;
-  if (status == 0) {
-    p->killed = true;
-  } else if (status == UV_EINVAL || status == UV_ENOSYS) {
+  int status = send_signal(p, cnet_spawn_check_signal(L, 2));
+  if (status == UV_EINVAL || status == UV_ENOSYS) {
     cnet_error_push_system(L, status, "kill");
     return cnet_error_throw(L);
-  } else if (status != UV_ESRCH) {
+  }
+  if (status != 0 && status != UV_ESRCH) {
     lua_settop(L, 1);
     cnet_error_push_system(L, status, "kill");
     cnet_emit(L, 1, "error", 1);
@@ -350,7 +398,7 @@ static int method_unref(lua_State *L) {
 
 static int child_close(lua_State *L) { /* __close, as Node's Symbol.dispose */
   child_process *p = self_child(L);
-  if (!p->killed && p->running && uv_process_kill(&p->running->handle, SIGTERM) == 0) p->killed = true;
+  if (!p->killed) send_signal(p, SIGTERM);
   return 0;
 }
 
@@ -410,6 +458,7 @@ static int get_stderr(lua_State *L) { return get_stream(L, 3); }
 
 static int child_gc(lua_State *L) {
   child_process *p = lua_touserdata(L, 1);
+  if (p->running) cnet_timer_stop(&p->running->timer);
   p->running = NULL; /* pinned while it runs: only the end of the state comes here before its exit */
   return 0;
 }

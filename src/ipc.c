@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "args.h"
 #include "error.h"
 #include "handoff.h"
 #include "socket_list.h"
@@ -24,21 +25,17 @@ static void tick(lua_State *L, cnet_runtime *rt, lua_CFunction fn, int nargs) {
 
 /* ---- messages ---- */
 
-/* Emits 'message' with (message, handle) at index message and the next one, or keeps them until somebody listens. */
-static void emit_message(lua_State *L, int self, int message) {
-  lua_pushvalue(L, message);
-  lua_pushvalue(L, message + 1);
-  if (cnet_emitter_count(L, self, "message") > 0) {
-    cnet_emit(L, self, "message", 2);
-    return;
-  }
+/* Messages that wait for a listener: an array of {message, handle}, of which the first ones are delivered already. */
+
+static void keep_message(lua_State *L, int self, int message) {
   lua_createtable(L, 2, 0);
-  lua_insert(L, -3);
-  lua_rawseti(L, -3, 2);
+  lua_pushvalue(L, message);
   lua_rawseti(L, -2, 1);
+  lua_pushvalue(L, message + 1);
+  lua_rawseti(L, -2, 2);
   if (cnet_class_slot(L, self, CNET_SLOT_IPC_WAITING) == LUA_TNIL) {
     lua_pop(L, 1);
-    lua_newtable(L);
+    lua_createtable(L, 1, 1);
     lua_pushvalue(L, -1);
     cnet_class_set_slot(L, self, CNET_SLOT_IPC_WAITING);
   }
@@ -47,20 +44,47 @@ static void emit_message(lua_State *L, int self, int message) {
   lua_pop(L, 1);
 }
 
+/* Delivers what waits; if a listener raises or stops the loop, the next tick goes on. */
 static int tick_waiting(lua_State *L) {
-  lua_Integer i;
+  lua_Integer next;
+  bool queued = false;
   lua_settop(L, 1);
-  if (cnet_emitter_count(L, 1, "message") == 0) return 0;
-  cnet_class_slot(L, 1, CNET_SLOT_IPC_WAITING);
-  lua_pushnil(L);
-  cnet_class_set_slot(L, 1, CNET_SLOT_IPC_WAITING);
-  for (i = 1; lua_istable(L, 2) && lua_rawgeti(L, 2, i) != LUA_TNIL; i++) {
+  while (!runtime_of(L, 1)->stopped && cnet_emitter_count(L, 1, "message") > 0 &&
+         cnet_class_slot(L, 1, CNET_SLOT_IPC_WAITING) != LUA_TNIL) {
+    next = cnet_get_integer(L, 2, "taken") + 1;
+    lua_rawgeti(L, 2, next);
+    if (next == (lua_Integer)lua_rawlen(L, 2)) {
+      lua_pushnil(L);
+      cnet_class_set_slot(L, 1, CNET_SLOT_IPC_WAITING);
+    } else {
+      cnet_set_integer(L, 2, "taken", next);
+      lua_pushboolean(L, 0);
+      lua_rawseti(L, 2, next);
+      if (!queued) {
+        queued = true;
+        lua_pushvalue(L, 1);
+        tick(L, runtime_of(L, 1), tick_waiting, 1);
+      }
+    }
     lua_rawgeti(L, 3, 1);
     lua_rawgeti(L, 3, 2);
-    emit_message(L, 1, 4);
-    lua_settop(L, 2);
+    cnet_emit(L, 1, "message", 2);
+    lua_settop(L, 1);
   }
   return 0;
+}
+
+/* Emits 'message' with (message, handle) at index message and the next one; behind what waits, if anything does. */
+static void emit_message(lua_State *L, int self, int message) {
+  bool behind = cnet_class_slot(L, self, CNET_SLOT_IPC_WAITING) != LUA_TNIL;
+  lua_pop(L, 1);
+  if (behind || cnet_emitter_count(L, self, "message") == 0) {
+    keep_message(L, self, message);
+  } else {
+    lua_pushvalue(L, message);
+    lua_pushvalue(L, message + 1);
+    cnet_emit(L, self, "message", 2);
+  }
 }
 
 void cnet_ipc_on_listeners(lua_State *L, int self) {
@@ -167,6 +191,12 @@ bool cnet_ipc_is_connected(lua_State *L, int self) {
   cnet_channel *c = push_channel(L, self);
   lua_pop(L, 1);
   return c && c->connected;
+}
+
+int cnet_ipc_fd(lua_State *L, int self) {
+  cnet_channel *c = push_channel(L, self);
+  lua_pop(L, 1);
+  return c && c->handle ? cnet_handle_fd(c->handle) : -1;
 }
 
 bool cnet_ipc_send(lua_State *L, int self, int message, int native) {

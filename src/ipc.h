@@ -18,6 +18,8 @@ typedef void (*cnet_ipc_internal)(lua_State *L, int self, int message, int nativ
 void cnet_ipc_open(lua_State *L, int self, int native, const cnet_channel_owner *owner);
 /* Whether messages can be sent. */
 bool cnet_ipc_is_connected(lua_State *L, int self);
+/* The channel's descriptor, -1 without one. */
+int cnet_ipc_fd(lua_State *L, int self);
 /* Sends an internal message, the table at index message, with the net.Native at index native (0: none), behind what
  * waits; what goes wrong is not told. Returns false if nothing can be sent. A net.Native that is sent is left as it
  * is: its handle must be kept until the other side has answered. */

@@ -196,6 +196,7 @@ static int get_stdin(lua_State *L) {
   cnet_socket *s;
   int status;
   if (cnet_class_slot(L, 1, SLOT_STDIN) != LUA_TNIL) return 1;
+  if (cnet_ipc_fd(L, 1) == 0) return luaL_error(L, "net.process.stdin: descriptor 0 is the channel to the parent");
   status = cnet_handle_guess(0, &kind);
   if (status < 0)
     return luaL_error(L, "net.process.stdin: standard input is no pipe, socket or terminal; use io.stdin");

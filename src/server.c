@@ -208,6 +208,7 @@ static cnet_server *new_server(lua_State *L, cnet_runtime *rt, int options) {
 void cnet_server_push_over(lua_State *L, cnet_native *native) {
   cnet_server *s = new_server(L, native->object.rt, 0);
   if (cnet_server_listen_on(L, s, lua_gettop(L), native) == 0) return;
+  cnet_native_close(native);
   lua_pop(L, 1);
   lua_pushnil(L);
 }

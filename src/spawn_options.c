@@ -1,12 +1,14 @@
 #include "spawn_options.h"
 
-#include <math.h>
+#include <signal.h>
 #include <string.h>
 
+#include "abort.h"
 #include "args.h"
 #include "error.h"
 #include "readable.h"
 #include "server.h"
+#include "signals.h"
 
 extern char **environ;
 
@@ -61,7 +63,9 @@ static void read_file(lua_State *L, int options, cnet_spawn *out) {
   char path[4096];
   size_t size = sizeof path;
   int status;
-  if (option(L, options, "execPath") != LUA_TNIL && lua_rawlen(L, -1) > 0) {
+  if (option(L, options, "execPath"), cnet_truthy(L, -1)) {
+    if (lua_type(L, -1) != LUA_TSTRING)
+      cnet_error_arg_type(L, "property", "options.execPath", "of type string", lua_gettop(L));
     out->uv.file = check_text(L, lua_gettop(L), "options.execPath");
     return;
   }
@@ -109,6 +113,12 @@ static void append_pair(lua_State *L, int pairs) {
   lua_settop(L, value - 2);
 }
 
+/* Is the name at index one of ours? The child would take the first of two. */
+static bool is_of_channel(lua_State *L, int name) {
+  const char *text = lua_type(L, name) == LUA_TSTRING ? lua_tostring(L, name) : "";
+  return strcmp(text, "NODE_CHANNEL_FD") == 0 || strcmp(text, "NODE_CHANNEL_SERIALIZATION_MODE") == 0;
+}
+
 static void read_environment(lua_State *L, int options, cnet_spawn *out) {
   int env, pairs;
   char **own;
@@ -119,9 +129,13 @@ static void read_environment(lua_State *L, int options, cnet_spawn *out) {
   if (lua_istable(L, env)) {
     lua_pushnil(L);
     while (lua_next(L, env)) {
-      lua_pushvalue(L, -2);
-      lua_insert(L, -2);
-      append_pair(L, pairs);
+      if (is_of_channel(L, lua_gettop(L) - 1)) {
+        lua_pop(L, 1);
+      } else {
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        append_pair(L, pairs);
+      }
     }
   } else if (lua_isnil(L, env)) {
     for (own = environ; own && *own; own++) {
@@ -141,17 +155,54 @@ static void read_environment(lua_State *L, int options, cnet_spawn *out) {
 }
 
 static bool read_id(lua_State *L, int options, const char *name, unsigned *out) {
+  lua_Integer id;
+  int whole;
   if (option(L, options, name) == LUA_TNIL) {
     lua_pop(L, 1);
     return false;
   }
-  if (!lua_isinteger(L, -1)) {
+  id = lua_tointegerx(L, -1, &whole);
+  if (lua_type(L, -1) != LUA_TNUMBER || !whole || id < INT32_MIN || id > INT32_MAX) {
     lua_pushfstring(L, "options.%s", name);
-    cnet_error_arg_type(L, "property", lua_tostring(L, -1), "an integer", lua_gettop(L) - 1);
+    cnet_error_arg_type(L, "property", lua_tostring(L, -1), "int32", lua_gettop(L) - 1);
   }
-  *out = (unsigned)lua_tointeger(L, -1);
+  *out = (unsigned)id;
   lua_pop(L, 1);
   return true;
+}
+
+int cnet_spawn_check_signal(lua_State *L, int index) {
+  int whole = 0, number = 0;
+  lua_Integer n = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &whole) : 0;
+  if (lua_isnoneornil(L, index)) return SIGTERM;
+  if (whole && n == 0) return 0;
+  if (whole && n > 0 && n < 256 && cnet_signal_name((int)n)) number = (int)n;
+  if (lua_type(L, index) == LUA_TSTRING) number = cnet_signal_number(lua_tostring(L, index));
+  if (number > 0) return number;
+  luaL_tolstring(L, index, NULL);
+  cnet_error_push(L, "TypeError", "ERR_UNKNOWN_SIGNAL", "Unknown signal: %s", lua_tostring(L, -1));
+  return cnet_error_throw(L);
+}
+
+/* signal, killSignal, timeout */
+static void read_end(lua_State *L, int options, cnet_spawn *out) {
+  int whole = 0;
+  lua_Integer ms = 0;
+  if (option(L, options, "timeout") != LUA_TNIL) {
+    if (lua_type(L, -1) == LUA_TNUMBER) ms = lua_tointegerx(L, -1, &whole);
+    if (!whole || ms < 0) cnet_error_out_of_range(L, "timeout", "an unsigned integer", lua_gettop(L));
+    out->timeout = (lua_Number)ms;
+  }
+  lua_pop(L, 1);
+  option(L, options, "killSignal");
+  out->kill_signal = cnet_spawn_check_signal(L, lua_gettop(L));
+  lua_pop(L, 1);
+  if (option(L, options, "signal") == LUA_TNIL) {
+    lua_pop(L, 1);
+  } else {
+    out->signal = lua_gettop(L); /* left on the stack */
+    cnet_abort_check(L, cnet_runtime_open(L), out->signal, "options.signal");
+  }
 }
 
 static void read_rest(lua_State *L, int options, cnet_spawn *out) {
@@ -165,7 +216,9 @@ static void read_rest(lua_State *L, int options, cnet_spawn *out) {
   } else {
     lua_pop(L, 1);
   }
-  if (option(L, options, "detached"), lua_toboolean(L, -1)) out->uv.flags |= UV_PROCESS_DETACHED;
+  if (option(L, options, "detached") != LUA_TNIL && !lua_isboolean(L, -1))
+    cnet_error_arg_type(L, "property", "options.detached", "of type boolean", lua_gettop(L));
+  if (lua_toboolean(L, -1)) out->uv.flags |= UV_PROCESS_DETACHED;
   lua_pop(L, 1);
   if (read_id(L, options, "uid", &id)) {
     out->uv.flags |= UV_PROCESS_SETUID;
@@ -198,8 +251,12 @@ static void give_fd(cnet_spawn *out, int i, int fd) {
   out->uv.stdio[i].data.fd = fd;
 }
 
-static void bad_stdio(lua_State *L, int value) {
-  cnet_error_arg_value(L, "property", "options.stdio", value, "is invalid");
+static void bad_stdio(lua_State *L, int value) { cnet_error_arg_value(L, "argument", "stdio", value, "is invalid"); }
+
+static void bad_stdio_word(lua_State *L, const char *word) {
+  cnet_error_push(L, "TypeError", "ERR_INVALID_SYNC_FORK_INPUT", "Asynchronous forks do not support string input: '%s'",
+                  word);
+  cnet_error_throw(L);
 }
 
 /* The descriptor of a socket, a server, a net.Native or {fd = n}; -1 if it is none. */
@@ -221,9 +278,11 @@ static int fd_at(lua_State *L, int value) {
 /* What the child's descriptor i is to be, the value at index. */
 static void read_stdio_value(lua_State *L, int value, int i, cnet_spawn *out) {
   const char *word = lua_type(L, value) == LUA_TSTRING ? lua_tostring(L, value) : NULL;
-  int fd;
+  int fd, whole = 0;
+  lua_Integer n = lua_type(L, value) == LUA_TNUMBER ? lua_tointegerx(L, value, &whole) : 0;
   out->uv.stdio[i].flags = UV_IGNORE;
-  if (!lua_toboolean(L, value)) word = i < STANDARD ? "pipe" : "ignore";
+  if (lua_isnil(L, value)) word = i < STANDARD ? "pipe" : "ignore";
+  if (n < 0) word = "pipe"; /* as in Node */
   if (word && strcmp(word, "ipc") == 0) {
     if (out->ipc >= 0) {
       cnet_error_push(L, "Error", "ERR_IPC_ONE_PIPE", "Child process can have only one IPC pipe");
@@ -236,9 +295,13 @@ static void read_stdio_value(lua_State *L, int value, int i, cnet_spawn *out) {
   } else if (word && strcmp(word, "inherit") == 0) {
     give_fd(out, i, i);
   } else if (!word || strcmp(word, "ignore") != 0) {
-    fd = lua_isinteger(L, value) ? (int)lua_tointeger(L, value) : word ? -1 : fd_at(L, value);
+    if (word) bad_stdio_word(L, word);
+    fd = whole && n <= INT32_MAX ? (int)n : fd_at(L, value);
     if (fd < 0) bad_stdio(L, value);
     give_fd(out, i, fd);
+    if (!cnet_class_test(L, cnet_runtime_open(L), value, CNET_SOCKET)) return;
+    lua_pushvalue(L, value);
+    lua_rawseti(L, out->pipes, i + 1);
   }
 }
 
@@ -259,10 +322,10 @@ static void push_stdio(lua_State *L, int options) {
   bool silent = option(L, options, "silent") != LUA_TNIL && lua_toboolean(L, -1);
   lua_pop(L, 1);
   if (option(L, options, "stdio") == LUA_TTABLE) return;
-  if (lua_isnil(L, -1)) {
+  if (lua_type(L, -1) != LUA_TSTRING) {
     word = silent ? "pipe" : "inherit";
   } else {
-    word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    word = lua_tostring(L, -1);
     if (strcmp(word, "pipe") != 0 && strcmp(word, "inherit") != 0 && strcmp(word, "ignore") != 0 &&
         strcmp(word, "overlapped") != 0)
       bad_stdio(L, lua_gettop(L));
@@ -283,12 +346,25 @@ static int count_stdio(lua_State *L, int stdio) {
   return (int)n;
 }
 
+static void check_ipc(lua_State *L, int stdio, int count) {
+  int i;
+  for (i = 1; i <= count; i++) {
+    bool is = lua_rawgeti(L, stdio, i) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "ipc") == 0;
+    lua_pop(L, 1);
+    if (is) return;
+  }
+  cnet_error_push(L, "Error", "ERR_CHILD_PROCESS_IPC_REQUIRED",
+                  "Forked processes must have an IPC channel, missing value 'ipc' in options.stdio");
+  cnet_error_throw(L);
+}
+
 static void read_stdio(lua_State *L, int options, cnet_spawn *out) {
   int i, stdio;
   push_stdio(L, options);
   stdio = lua_gettop(L);
   out->stdio_count = count_stdio(L, stdio);
   out->ipc = -1;
+  check_ipc(L, stdio, out->stdio_count);
   lua_newtable(L);
   out->pipes = lua_gettop(L);
   out->uv.stdio = lua_newuserdatauv(L, (size_t)out->stdio_count * sizeof *out->uv.stdio, 0);
@@ -298,10 +374,6 @@ static void read_stdio(lua_State *L, int options, cnet_spawn *out) {
     lua_pop(L, 1);
   }
   out->uv.stdio_count = out->stdio_count;
-  if (out->ipc >= 0) return;
-  cnet_error_push(L, "Error", "ERR_CHILD_PROCESS_IPC_REQUIRED",
-                  "Forked processes must have an IPC channel, missing value 'ipc' in options.stdio");
-  cnet_error_throw(L);
 }
 
 /* ---- for child_process.c ---- */
@@ -314,6 +386,7 @@ void cnet_spawn_read_fork(lua_State *L, int script, int args, int options, cnet_
   read_stdio(L, options, out);
   read_environment(L, options, out);
   read_rest(L, options, out);
+  read_end(L, options, out);
 }
 
 void cnet_spawn_push_socket(lua_State *L, int native, bool readable) {
@@ -324,6 +397,12 @@ void cnet_spawn_push_socket(lua_State *L, int native, bool readable) {
   } else {
     s->stream.state |= CNET_R_OFF | CNET_R_ENDED | CNET_R_END_EMITTED;
   }
+}
+
+void cnet_spawn_stop_reading(lua_State *L, int socket) {
+  cnet_socket *s = cnet_socket_at(L, socket);
+  if (s->handle) cnet_handle_read_stop(s->handle);
+  cnet_readable_pause(L, &s->stream, socket);
 }
 
 void cnet_spawn_push_error(lua_State *L, int status, int file) {
