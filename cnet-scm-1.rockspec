@@ -41,6 +41,7 @@ build = {
             "src/emitter.c",
             "src/encoding.c",
             "src/error.c",
+            "src/gather.c",
             "src/handle.c",
             "src/handoff.c",
             "src/immediate.c",

@@ -4,7 +4,7 @@
 -- In order. A room is a .c and its .h.
 local layers = {
   { "runtime", "error", "protect", "interrupt", "class", "args", "address", "timer_list", "encoding", "signals" },
-  { "emitter", "timer", "immediate", "handle", "native", "listen_options", "listener", "lookup", "abort",
+  { "emitter", "timer", "immediate", "handle", "gather", "native", "listen_options", "listener", "lookup", "abort",
     "socket_address", "block_list", "path" },
   { "stream", "writable", "readable" },
   { "socket", "socket_options", "socket_state", "attempt", "connector", "pipe" },

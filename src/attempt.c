@@ -109,7 +109,7 @@ static void on_connect(lua_State *L, int self, int attempt, int status) {
 static int start_connect(lua_State *L, cnet_socket *s, int self, int attempt, cnet_request_done done) {
   const char *address = cnet_get_string(L, attempt, "address");
   int status;
-  cnet_pin(L, cnet_stream_runtime(&s->stream), s->handle, self);
+  cnet_handle_pin(L, s->handle, self);
   lua_getfield(L, attempt, "plan");
   cnet_set_value(L, lua_gettop(L), "attempt", attempt);
   lua_pop(L, 1);

@@ -503,7 +503,7 @@ static void on_read(lua_State *L, int channel, ssize_t nread, const char *data) 
   if (from < stop) add_piece(L, channel, from, (size_t)(stop - from));
 }
 
-static const cnet_handle_owner handle_owner = {NULL, on_read};
+static const cnet_handle_owner handle_owner = {NULL, on_read, NULL};
 
 /* ---- the class ---- */
 

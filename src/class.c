@@ -26,9 +26,12 @@ static int object_index(lua_State *L) {
     lua_pushvalue(L, 2);
     if (lua_rawget(L, -2) != LUA_TNIL) return 1;
   }
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(UP_CLASS)) != LUA_TNIL) return 1; /* nearly every call: a method of the class */
   lua_settop(L, 2);
   lua_pushvalue(L, 2);
   if (lua_gettable(L, lua_upvalueindex(UP_CLASS)) != LUA_TNIL) return 1;
+  lua_settop(L, 2);
   property = find_property(L, 2);
   if (!property) return 0;
   lua_settop(L, 1);
@@ -167,7 +170,6 @@ static void make_metatable(lua_State *L, cnet_runtime *rt, const cnet_class *cla
     push_method(L, class->close);
     lua_setfield(L, -2, "__close");
   }
-  rt->metatables[class->id] = lua_topointer(L, -1);
   rt->classes[class->id] = class;
   lua_rawsetp(L, LUA_REGISTRYINDEX, class);
 }
@@ -202,48 +204,60 @@ void *cnet_class_new(lua_State *L, cnet_runtime *rt, size_t size, int uservalues
 
 void cnet_class_dress(lua_State *L, cnet_runtime *rt, const cnet_class *class) {
   (void)rt;
+  ((cnet_object *)lua_touserdata(L, -1))->class = class;
   lua_rawgetp(L, LUA_REGISTRYINDEX, class);
   lua_setmetatable(L, -2);
 }
 
-static const void *metatable_of(lua_State *L, int index) {
-  const void *metatable;
-  if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index)) return NULL;
-  metatable = lua_topointer(L, -1);
-  lua_pop(L, 1);
-  return metatable;
+/* A userdata is one of ours if it begins as ours do: with this runtime, and with a class that it has. That costs half
+ * of what its metatable would. */
+static cnet_object *object_at(lua_State *L, const cnet_runtime *rt, int index) {
+  cnet_object *object = lua_touserdata(L, index);
+  /* a light userdata has no size */
+  return object && lua_rawlen(L, index) >= sizeof *object && object->rt == rt ? object : NULL;
 }
 
 const cnet_class *cnet_class_of(lua_State *L, cnet_runtime *rt, int index) {
-  const void *metatable = metatable_of(L, index);
+  const cnet_object *object = object_at(L, rt, index);
   int i;
-  for (i = 0; metatable && i < CNET_CLASSES; i++)
-    if (metatable == rt->metatables[i]) return rt->classes[i];
+  for (i = 0; object && i < CNET_CLASSES; i++)
+    if (object->class && object->class == rt->classes[i]) return object->class;
   return NULL;
 }
 
 void *cnet_class_test(lua_State *L, cnet_runtime *rt, int index, cnet_class_id id) {
-  const void *metatable = metatable_of(L, index);
+  cnet_object *object = object_at(L, rt, index);
   const cnet_class *class;
-  if (!metatable) return NULL;
-  if (metatable == rt->metatables[id]) return lua_touserdata(L, index);
+  if (!object || !object->class) return NULL;
+  if (object->class == rt->classes[id]) return object;
   for (class = cnet_class_of(L, rt, index); class; class = class->parent)
-    if (class->id == id) return lua_touserdata(L, index);
+    if (class->id == id) return object;
   return NULL;
+}
+
+static void bad_self(lua_State *L, const cnet_runtime *rt, cnet_class_id id) {
+  const char *name = rt->classes[id] ? rt->classes[id]->name : "cnet object";
+  cnet_error_push_received(L, 1);
+  cnet_error_push(L, "TypeError", "ERR_INVALID_THIS", "%s expected as self, got %s (called with '.' instead of ':'?)",
+                  name, lua_tostring(L, -1));
+  cnet_error_throw(L);
 }
 
 void *cnet_class_self(lua_State *L, cnet_class_id id) {
   cnet_runtime *rt = cnet_runtime_of(L);
   void *object = cnet_class_test(L, rt, 1, id);
-  if (!object) {
-    const char *name = rt->classes[id] ? rt->classes[id]->name : "cnet object";
-    cnet_error_push_received(L, 1);
-    cnet_error_push(L, "TypeError", "ERR_INVALID_THIS", "%s expected as self, got %s (called with '.' instead of ':'?)",
-                    name, lua_tostring(L, -1));
-    cnet_error_throw(L);
-  }
-  cnet_runtime_check(L, rt);
+  if (!object) bad_self(L, rt, id);
+  if (!rt->open || rt->closed) cnet_runtime_check(L, rt);
   return object;
+}
+
+bool cnet_class_has_method(lua_State *L, cnet_class_id id, const char *name, lua_CFunction method) {
+  bool same;
+  push_table(L, id);
+  lua_pushstring(L, name);
+  same = lua_rawget(L, -2) == LUA_TFUNCTION && lua_tocfunction(L, -1) == method;
+  lua_pop(L, 2);
+  return same;
 }
 
 static void push_uservalue_table(lua_State *L, int index, int which) {

@@ -59,11 +59,16 @@ typedef struct cnet_class {
   lua_CFunction tostring;
   lua_CFunction close; /* local x <close> */
   void (*on_listeners)(lua_State *L, int self, int name, cnet_listener_change change);
+  /* The event that is emitted most, NULL for none: while it has one listener alone, that stands in this user value too,
+   * which spares the look-up by name (cnet_emit_hot). For a C function rt->hot_stand_in says what stands there. */
+  const char *hot_event;
+  int hot_listener;
 } cnet_class;
 
 /* The first field of every object. */
 typedef struct {
   cnet_runtime *rt;
+  const cnet_class *class; /* NULL until it is dressed */
 } cnet_object;
 
 /* Defines the class once for each state, the parent before the child, and pushes its table (net.Server). */
@@ -79,6 +84,8 @@ void *cnet_class_test(lua_State *L, cnet_runtime *rt, int index, cnet_class_id i
 const cnet_class *cnet_class_of(lua_State *L, cnet_runtime *rt, int index);
 /* The `self` of a running method; raises if it is none, or if the runtime is closed. */
 void *cnet_class_self(lua_State *L, cnet_class_id id);
+/* Is the class's method still this one, or has a script replaced it? */
+bool cnet_class_has_method(lua_State *L, cnet_class_id id, const char *name, lua_CFunction method);
 /* Pushes the script's own fields of the object, made if need be. */
 void cnet_class_push_fields(lua_State *L, int index);
 /* Pushes the object's slot table (internal values), made if need be; `cnet_class_slot` pushes one of its values. */

@@ -398,7 +398,7 @@ static void renew(lua_State *L, cnet_socket *s, int self, bool path) {
   cnet_socket_set_handle(L, s, self, h);
   /* not pinned before an attempt begins: till then a tick or a lookup knows the socket, or the arguments are refused
    * and nobody but the script does */
-  cnet_unpin(L, h->rt, h);
+  cnet_handle_unpin(L, h);
   s->bytes_read = s->bytes_written = 0;
   cnet_stream_undestroy(L, &s->stream, self);
 }

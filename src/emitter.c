@@ -12,7 +12,8 @@
 static const char error_monitor = 0;
 static const char listeners_key = 0; /* registry: internal listener's C function -> its closure */
 
-enum { DEFAULT_MAX_LISTENERS = 10 };
+/* A listeners' table begins with room for 'data', 'end', 'error' and 'close'. */
+enum { DEFAULT_MAX_LISTENERS = 10, USUAL_EVENTS = 4 };
 
 /* Upvalues of a once wrapper. */
 enum { ONCE_EMITTER = 2, ONCE_NAME, ONCE_FUNCTION, ONCE_FIRED };
@@ -54,7 +55,7 @@ static int push_entry(lua_State *L, int self, int name) {
   }
   lua_pushvalue(L, name);
   type = lua_rawget(L, -2);
-  lua_remove(L, -2);
+  lua_replace(L, -2);
   return type;
 }
 
@@ -68,9 +69,31 @@ static int entry_count(lua_State *L, int self, int name) {
 static void push_listeners_table(lua_State *L, int self) {
   if (lua_getiuservalue(L, self, CNET_LISTENERS) == LUA_TTABLE) return;
   lua_pop(L, 1);
-  lua_newtable(L);
+  lua_createtable(L, USUAL_EVENTS, USUAL_EVENTS);
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, self, CNET_LISTENERS);
+}
+
+/* Sets the entry of an event to the value on top, which it pops. */
+static void set_entry(lua_State *L, int self, int name) {
+  const cnet_object *object = lua_touserdata(L, self);
+  const cnet_class *class = object->class;
+  if (class->hot_event && lua_type(L, name) == LUA_TSTRING && strcmp(lua_tostring(L, name), class->hot_event) == 0) {
+    if (lua_isfunction(L, -1) && !lua_iscfunction(L, -1)) {
+      lua_pushvalue(L, -1);
+    } else if (lua_isfunction(L, -1) && object->rt->hot_stand_in) {
+      object->rt->hot_stand_in(L, lua_gettop(L));
+    } else {
+      lua_pushnil(L);
+    }
+    lua_setiuservalue(L, self, class->hot_listener);
+  }
+  push_listeners_table(L, self);
+  lua_insert(L, -2);
+  lua_pushvalue(L, name);
+  lua_insert(L, -2);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
 }
 
 /* Forgets an event that has no listeners left. */
@@ -89,9 +112,8 @@ static void drop_event(lua_State *L, int self, int name) {
     lua_rawgeti(L, -1, i + 1);
     lua_rawseti(L, -2, i);
   }
-  lua_pushvalue(L, name);
   lua_pushnil(L);
-  lua_rawset(L, -3);
+  set_entry(L, self, name);
   lua_pop(L, 1);
 }
 
@@ -167,6 +189,16 @@ bool cnet_emit(lua_State *L, int self, const char *event, int nargs) {
   return emit(L, rt, self, nargs);
 }
 
+bool cnet_emit_hot(lua_State *L, int self, const cnet_class *class) {
+  if (lua_getiuservalue(L, self, class->hot_listener) != LUA_TFUNCTION) {
+    lua_pop(L, 1);
+    return cnet_emit(L, self, class->hot_event, 1);
+  }
+  lua_insert(L, -2);
+  lua_call(L, 1, 0);
+  return true;
+}
+
 static int method_emit(lua_State *L) {
   bool heard, error;
   cnet_class_self(L, CNET_EVENT_EMITTER);
@@ -189,8 +221,9 @@ void *cnet_emitter_push_self(lua_State *L, cnet_class_id id) {
 /* ---- adding ---- */
 
 static void hook(lua_State *L, cnet_runtime *rt, int self, int name, cnet_listener_change change) {
-  const cnet_class *class = cnet_class_of(L, rt, self);
-  if (class && class->on_listeners) class->on_listeners(L, self, name, change);
+  const cnet_class *class = ((cnet_object *)lua_touserdata(L, self))->class;
+  (void)rt;
+  if (class->on_listeners) class->on_listeners(L, self, name, change);
 }
 
 static lua_Number max_listeners(lua_State *L, int self) {
@@ -234,11 +267,18 @@ static void insert_listener(lua_State *L, int fn, bool front) {
 static bool has_listeners(lua_State *L, int self, const char *event) { return cnet_emitter_count(L, self, event) > 0; }
 
 static void emit_change(lua_State *L, cnet_runtime *rt, int self, const char *event, int name, int fn) {
-  if (!has_listeners(L, self, event)) return;
+  if (!((cnet_emitter *)lua_touserdata(L, self))->watched || !has_listeners(L, self, event)) return;
   lua_pushstring(L, event);
   lua_pushvalue(L, name);
   push_unwrapped(L, fn);
   emit(L, rt, self, 2);
+}
+
+static void watch(lua_State *L, int self, int name) {
+  const char *event = lua_type(L, name) == LUA_TSTRING ? lua_tostring(L, name) : "";
+  if (event[0] != 'n' && event[0] != 'r') return;
+  if (strcmp(event, "newListener") == 0 || strcmp(event, "removeListener") == 0)
+    ((cnet_emitter *)lua_touserdata(L, self))->watched = true;
 }
 
 /* Adds the function at index fn, which may be a once wrapper. */
@@ -246,6 +286,7 @@ static void add(lua_State *L, cnet_runtime *rt, int self, int name, int fn, bool
   int top = lua_gettop(L), type;
   luaL_checkstack(L, 16, NULL);
   emit_change(L, rt, self, "newListener", name, fn);
+  watch(L, self, name);
   type = push_entry(L, self, name);
   if (type == LUA_TTABLE) {
     insert_listener(L, fn, front);
@@ -258,15 +299,11 @@ static void add(lua_State *L, cnet_runtime *rt, int self, int name, int fn, bool
     lua_pushvalue(L, front ? old : fn);
     lua_rawseti(L, -2, 2);
     warn_if_many(L, self, name);
-    push_listeners_table(L, self);
-    lua_pushvalue(L, name);
-    lua_pushvalue(L, -3);
-    lua_rawset(L, -3);
+    set_entry(L, self, name);
   } else {
-    push_listeners_table(L, self);
-    lua_pushvalue(L, name);
     lua_pushvalue(L, fn);
-    lua_rawset(L, -3);
+    set_entry(L, self, name);
+    push_listeners_table(L, self);
     lua_pushvalue(L, name);
     lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
   }
@@ -302,11 +339,8 @@ static void take_out(lua_State *L, int self, int name, int list, lua_Integer i) 
     lua_rawseti(L, list, i);
   }
   if (n > 2) return;
-  push_listeners_table(L, self);
-  lua_pushvalue(L, name);
   lua_rawgeti(L, list, 1);
-  lua_rawset(L, -3);
-  lua_pop(L, 1);
+  set_entry(L, self, name);
 }
 
 /* Removes the function at index fn; tells whether it was there. */

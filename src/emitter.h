@@ -11,6 +11,7 @@
 typedef struct {
   cnet_object object;
   lua_Number max_listeners; /* below 0: the default of 10 */
+  bool watched;             /* somebody has listened to 'newListener' or 'removeListener' */
 } cnet_emitter;
 
 extern const cnet_class cnet_emitter_class;
@@ -21,6 +22,8 @@ static inline void cnet_emitter_init(cnet_emitter *emitter) { emitter->max_liste
 /* Emits with the nargs arguments on top, which it pops; tells whether anyone listened. An 'error' that nobody hears
  * is raised. `self` is an absolute index. */
 bool cnet_emit(lua_State *L, int self, const char *event, int nargs);
+/* The same for the class's hot event, with one argument. */
+bool cnet_emit_hot(lua_State *L, int self, const cnet_class *class);
 /* Adds the function on top, which it pops, as a listener: what class hooks and 'newListener' see, sees it. */
 void cnet_emitter_on(lua_State *L, cnet_runtime *rt, int self, const char *event);
 void cnet_emitter_once(lua_State *L, cnet_runtime *rt, int self, const char *event);

@@ -20,6 +20,8 @@ typedef struct {
   void (*on_connection)(lua_State *L, int self, int status);
   /* nread bytes at data, or a libuv error (UV_EOF at the end) */
   void (*on_read)(lua_State *L, int self, ssize_t nread, const char *data);
+  /* of what was gathered, the string at index data is still to be written; or status says why it cannot be */
+  void (*on_unsent)(lua_State *L, int self, int data, int status);
 } cnet_handle_owner;
 
 /* Called once when the handle is closed; flag is what cnet_handle_close was given. */
@@ -37,6 +39,8 @@ struct cnet_handle {
   bool reading, closing, uv_closed, connection_waits, held;
   int closed_flag;
   cnet_event *connecting; /* to a path: the request under way */
+  int fd;                 /* once it was asked for; see gather.c */
+  int place;              /* of its object among the pins, 0 while it is not pinned */
   union {
     uv_handle_t handle;
     uv_stream_t stream;
@@ -53,6 +57,14 @@ int cnet_handle_guess(int fd, cnet_handle_kind *kind);
 int cnet_handle_open(cnet_handle *h, int fd);
 /* Makes the object at index self the owner, and pins it. */
 void cnet_handle_own(lua_State *L, cnet_handle *h, int self, const cnet_handle_owner *owner);
+/* The object at index self is the one that is pinned from here on: what the close callback gets. */
+void cnet_handle_pin(lua_State *L, cnet_handle *h, int self);
+/* Nothing keeps the object alive for the handle: a script that forgets it closes it. */
+void cnet_handle_unpin(lua_State *L, cnet_handle *h);
+/* Lets go of the object without closing: the handle is nobody's. */
+void cnet_handle_disown(lua_State *L, cnet_handle *h);
+/* Pushes the object that is pinned, nil if none is. */
+void cnet_handle_push_object(lua_State *L, cnet_handle *h);
 /* One more server holds the handle. */
 void cnet_handle_share(cnet_handle *h);
 /* The caller lets go of the handle and closes it. With a callback its object stays pinned until that has run. Returns
@@ -72,6 +84,8 @@ cnet_handle *cnet_handle_accept(cnet_handle *server, int *status);
 
 int cnet_handle_read_start(cnet_handle *h);
 int cnet_handle_read_stop(cnet_handle *h);
+/* How many of the bytes the kernel takes at once, or a libuv error; nothing may be queued. */
+ssize_t cnet_handle_write_now(cnet_handle *h, const char *bytes, size_t size);
 /* Writes what the kernel takes at once of the string, or array of strings, at index data, and the rest
  * asynchronously: then *async is set, and done is called for the object at index self. */
 int cnet_handle_write(lua_State *L, cnet_handle *h, int self, int data, cnet_request_done done, bool *async);

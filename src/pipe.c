@@ -62,6 +62,7 @@ static void set_awaiting(lua_State *L, int source, int destination, bool on) {
     lua_newtable(L);
     lua_pushvalue(L, -1);
     cnet_class_set_slot(L, source, CNET_SLOT_AWAIT_DRAIN);
+    ((cnet_stream *)lua_touserdata(L, source))->state |= CNET_R_AWAIT_DRAIN;
   }
   lua_pushvalue(L, destination);
   if (on) {
@@ -119,6 +120,20 @@ static int ondata(lua_State *L) { /* (chunk) */
     pause_source(L, source);
   }
   return 0;
+}
+
+/* What stands for the 'data' listener fn of ours where it is alone: the destination, if bytes can go there past Lua. */
+static void push_stand_in(lua_State *L, int fn) {
+  if (lua_tocfunction(L, fn) != ondata) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_getupvalue(L, fn, LINK);
+  lua_getfield(L, -1, "destination");
+  lua_replace(L, -2);
+  if (cnet_class_test(L, cnet_runtime_open(L), -1, CNET_SOCKET)) return;
+  lua_pop(L, 1);
+  lua_pushnil(L);
 }
 
 static int onend(lua_State *L) {
@@ -343,6 +358,7 @@ static int method_unpipe(lua_State *L) {
 
 void cnet_pipe_register(lua_State *L) {
   static const luaL_Reg methods[] = {{"pipe", method_pipe}, {"unpipe", method_unpipe}, {NULL, NULL}};
+  cnet_runtime_open(L)->hot_stand_in = push_stand_in;
   cnet_class_define(L, &cnet_socket_class);
   cnet_runtime_set_functions(L, methods);
   lua_pop(L, 1);

@@ -7,16 +7,31 @@ typedef struct {
   bool entered;
 } entry;
 
+/* Upvalues: what a body needs at each call stands here, for the registry is further away. */
+enum { UP_RUNTIME = 1, UP_PINS = CNET_PROTECT_PINS, UP_TICKS };
+
 static int trampoline(lua_State *L) {
   entry *e = lua_touserdata(L, 1);
+  cnet_runtime *rt = e->rt;
   e->entered = true;
   lua_settop(L, 0);
-  if (e->body) {
-    e->body(L, e->arg);
-    lua_settop(L, 0);
+  if (e->body) e->body(L, e->arg);
+  for (;;) {
+    if (rt->tick_head != rt->tick_tail) {
+      lua_settop(L, 0);
+      cnet_ticks_run(L, rt, lua_upvalueindex(UP_TICKS));
+    }
+    if (!rt->flush) return 0;
+    rt->flush(L, rt);
   }
-  cnet_ticks_run(L, e->rt);
-  return 0;
+}
+
+void cnet_protect_init(lua_State *L, cnet_runtime *rt) {
+  cnet_runtime_push(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->ticks);
+  lua_pushcclosure(L, trampoline, UP_TICKS);
+  rt->entry = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
 /* Keeps the error value on top of the stack for net.run, without allocating. */
@@ -29,16 +44,28 @@ static void park_error(cnet_runtime *rt) {
   rt->failed = true;
 }
 
+/* What the body wrote before it raised. */
+static void flush_after_error(cnet_runtime *rt) {
+  entry nothing = {rt, NULL, NULL, false};
+  if (!rt->flush) return;
+  lua_rawgeti(rt->L, LUA_REGISTRYINDEX, rt->entry);
+  lua_pushlightuserdata(rt->L, &nothing);
+  if (lua_pcall(rt->L, 1, 0, 0) != LUA_OK) lua_pop(rt->L, 1); /* no memory left to keep what the kernel did not take */
+}
+
 static bool enter(cnet_runtime *rt, cnet_phase phase, cnet_body body, void *arg) {
   lua_State *L = rt->L;
   entry e = {rt, body, arg, false};
   rt->phase = phase;
-  lua_pushcfunction(L, trampoline);
+  rt->in_body = true;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->entry);
   lua_pushlightuserdata(L, &e);
   if (lua_pcall(L, 1, 0, rt->handler) != LUA_OK) {
     park_error(rt);
     cnet_runtime_stop(rt);
+    flush_after_error(rt);
   }
+  rt->in_body = false;
   return e.entered;
 }
 

@@ -180,25 +180,49 @@ static bool can_push_more(const cnet_stream *s) {
   return !(s->state & CNET_R_ENDED) && (s->r_length < s->r_high_water_mark || s->r_length == 0);
 }
 
-static void forget_full_pipes(lua_State *L, int self) {
+static void forget_full_pipes(lua_State *L, cnet_stream *s, int self) {
+  if (!(s->state & CNET_R_AWAIT_DRAIN)) return;
+  s->state &= ~(unsigned)CNET_R_AWAIT_DRAIN;
   lua_pushnil(L);
   cnet_class_set_slot(L, self, CNET_SLOT_AWAIT_DRAIN);
+}
+
+/* Asks the handle for more if the buffer has room. */
+static void do_read(lua_State *L, cnet_stream *s, int self) {
+  s->state |= CNET_R_READING | CNET_R_SYNC;
+  if (s->r_length == 0) s->state |= CNET_R_NEED_READABLE;
+  s->ops->read(L, s, self);
+  s->state &= ~(unsigned)CNET_R_SYNC;
+}
+
+/* A chunk was handed over. Where the stream flows on, with all handed over and nothing asked for yet, it reads on at
+ * once: Node does so in a tick, and nothing can tell. */
+static void go_on(lua_State *L, cnet_stream *s, int self) {
+  if ((s->state & (CNET_R_FLOWING | CNET_R_READING | CNET_R_READING_MORE | CNET_R_ENDED | CNET_DESTROYED |
+                   CNET_ERRORED)) == CNET_R_FLOWING &&
+      s->r_length == 0) {
+    do_read(L, s, self);
+  } else {
+    maybe_read_more(L, s, self);
+  }
 }
 
 /* Adds the string on top, which it pops. */
 static void add_chunk(lua_State *L, cnet_stream *s, int self, bool front) {
   if ((s->state & (CNET_R_FLOWING | CNET_R_SYNC | CNET_R_DATA_LISTENING)) == (CNET_R_FLOWING | CNET_R_DATA_LISTENING) &&
       s->r_length == 0) {
-    forget_full_pipes(L, self);
-    cnet_emit(L, self, "data", 1);
+    forget_full_pipes(L, s, self);
+    cnet_emit_hot(L, self, s->ops->class);
+    go_on(L, s, self);
   } else {
     (front ? buffer_prepend : buffer_append)(L, s, self);
     if (s->state & CNET_R_NEED_READABLE) emit_readable(L, s, self);
+    maybe_read_more(L, s, self);
   }
-  maybe_read_more(L, s, self);
 }
 
 bool cnet_readable_push(lua_State *L, cnet_stream *s, int self, const char *data, size_t size) {
+  const unsigned flows = CNET_R_FLOWING | CNET_R_DATA_LISTENING;
   if (s->state & CNET_R_ENDED) { /* a script has ended it, by unshift(nil) */
     cnet_error_push(L, "Error", "ERR_STREAM_PUSH_AFTER_EOF", "stream.push() after EOF");
     cnet_stream_destroy_top(L, s, self);
@@ -206,6 +230,26 @@ bool cnet_readable_push(lua_State *L, cnet_stream *s, int self, const char *data
   }
   if (s->state & (CNET_DESTROYED | CNET_ERRORED)) return false;
   s->state &= ~(unsigned)CNET_R_READING;
+  if ((s->state & (flows | CNET_R_SYNC | CNET_R_DECODER | CNET_R_AWAIT_DRAIN)) == flows && s->r_length == 0) {
+    /* what follows below, for the listener that is alone, or the pipe */
+    int type = lua_getiuservalue(L, self, s->ops->class->hot_listener);
+    if (type == LUA_TFUNCTION) {
+      lua_pushlstring(L, data, size);
+      lua_call(L, 1, 0);
+      go_on(L, s, self);
+      return can_push_more(s);
+    }
+    if (type == LUA_TUSERDATA) {
+      size_t passed = s->ops->pass(L, lua_gettop(L), data, size);
+      data += passed;
+      size -= passed;
+    }
+    lua_pop(L, 1);
+    if (size == 0) {
+      go_on(L, s, self);
+      return can_push_more(s);
+    }
+  }
   if (s->state & CNET_R_DECODER) {
     cnet_decoder_push(L, &s->decoder, data, size);
     if (lua_rawlen(L, -1) == 0) {
@@ -313,14 +357,6 @@ static size_t next_power_of_two(double n) {
   return power;
 }
 
-/* Asks the handle for more if the buffer has room. */
-static void do_read(lua_State *L, cnet_stream *s, int self) {
-  s->state |= CNET_R_READING | CNET_R_SYNC;
-  if (s->r_length == 0) s->state |= CNET_R_NEED_READABLE;
-  s->ops->read(L, s, self);
-  s->state &= ~(unsigned)CNET_R_SYNC;
-}
-
 bool cnet_readable_read(lua_State *L, cnet_stream *s, int self, double wanted) {
   size_t n;
   bool got;
@@ -352,7 +388,7 @@ bool cnet_readable_read(lua_State *L, cnet_stream *s, int self, double wanted) {
   got = n > 0 && s->r_length > 0;
   if (got) {
     n = buffer_take(L, s, self, n);
-    forget_full_pipes(L, self);
+    forget_full_pipes(L, s, self);
   } else {
     if (s->r_length <= s->r_high_water_mark) s->state |= CNET_R_NEED_READABLE;
     n = 0;
@@ -364,7 +400,7 @@ bool cnet_readable_read(lua_State *L, cnet_stream *s, int self, double wanted) {
   }
   if (got && !(s->state & (CNET_ERROR_EMITTED | CNET_CLOSE_EMITTED))) {
     lua_pushvalue(L, -1);
-    cnet_emit(L, self, "data", 1);
+    cnet_emit_hot(L, self, s->ops->class);
   }
   return got;
 }

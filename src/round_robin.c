@@ -116,7 +116,7 @@ static void on_rest_is_over(lua_State *L, cnet_timer *timer) {
   round_robin *r = CNET_TIMER_OWNER(round_robin, rest, timer);
   int self = lua_gettop(L) + 1;
   if (!r->handle) return;
-  cnet_pin_push(L, r->object.rt, r->handle);
+  cnet_handle_push_object(L, r->handle);
   while (take_first(L, self, SLOT_RESTING)) {
     append(L, self, SLOT_FREE, self + 1);
     lua_pop(L, 1);
@@ -197,7 +197,7 @@ static void on_connection(lua_State *L, int self, int status) {
   lua_settop(L, top);
 }
 
-static const cnet_handle_owner handle_owner = {on_connection, NULL};
+static const cnet_handle_owner handle_owner = {on_connection, NULL, NULL};
 
 /* ---- beginning and end ---- */
 

@@ -63,6 +63,46 @@ int cnet_pin_push(lua_State *L, cnet_runtime *rt, const void *key) {
   return type;
 }
 
+int cnet_pin_place(lua_State *L, cnet_runtime *rt, int place, int index) {
+  index = lua_absindex(L, index);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
+  lua_pushvalue(L, index);
+  if (place == 0) place = rt->free_count > 0 ? rt->free_places[rt->free_count - 1] : rt->last_place + 1;
+  lua_rawseti(L, -2, place);
+  lua_pop(L, 1);
+  /* given out only now: rawseti may have raised */
+  if (rt->free_count > 0 && place == rt->free_places[rt->free_count - 1]) {
+    rt->free_count--;
+  } else if (place > rt->last_place) {
+    rt->last_place = place;
+  }
+  return place;
+}
+
+void cnet_unpin_place(lua_State *L, cnet_runtime *rt, int place) {
+  int *more;
+  if (place == 0) return;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
+  lua_pushnil(L);
+  lua_rawseti(L, -2, place);
+  lua_pop(L, 1);
+  if (rt->free_count == rt->free_size) {
+    more = realloc(rt->free_places, (size_t)(2 * rt->free_size + 16) * sizeof *more);
+    if (!more) return; /* the place is not used again */
+    rt->free_places = more;
+    rt->free_size = 2 * rt->free_size + 16;
+  }
+  rt->free_places[rt->free_count++] = place;
+}
+
+int cnet_pin_push_place(lua_State *L, cnet_runtime *rt, int place) {
+  int type;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
+  type = lua_rawgeti(L, -1, place);
+  lua_remove(L, -2);
+  return type;
+}
+
 /* ---- ticks ----
  * A queue in a table, two slots for each tick: the function, and its argument. Several arguments are packed into a
  * table of our own, so a single argument that is a table is packed too. */
@@ -108,11 +148,9 @@ static int unpack_arguments(lua_State *L) {
   return n;
 }
 
-void cnet_ticks_run(lua_State *L, cnet_runtime *rt) {
-  if (rt->tick_head == rt->tick_tail) return;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->ticks);
+void cnet_ticks_run(lua_State *L, cnet_runtime *rt, int queue) {
   while (rt->tick_head != rt->tick_tail && !rt->stopped) {
-    int queue = lua_gettop(L), nargs = 1;
+    int nargs = 1;
     lua_rawgeti(L, queue, rt->tick_head);
     lua_rawgeti(L, queue, rt->tick_head + 1);
     lua_pushnil(L);
@@ -129,7 +167,6 @@ void cnet_ticks_run(lua_State *L, cnet_runtime *rt) {
     }
     lua_call(L, nargs, 0);
   }
-  lua_pop(L, 1);
 }
 
 static int net_next_tick(lua_State *L) {
@@ -250,6 +287,7 @@ static int net_run(lua_State *L) {
   }
   if (rt->running) return luaL_error(L, "net.run() is running already: call it outside of callbacks");
   if (in_finalizer(L)) return luaL_error(L, "net.run() cannot be called in a finalizer");
+  if (!rt->entry) cnet_protect_init(L, rt);
   lua_settop(L, 2);
   top = lua_gettop(rt->L);
   if (!lua_checkstack(rt->L, LUA_MINSTACK + 2)) return luaL_error(L, "stack overflow");
@@ -368,9 +406,12 @@ static int runtime_gc(lua_State *L) {
   if (!rt->open || rt->closed) return 0;
   rt->closed = true;
   warn_if_forgotten(rt);
+  if (rt->flush) rt->flush(NULL, rt);
   if (rt->in_loop) {
     cnet_interrupt_disarm(rt);
     uv_walk(rt->loop, close_descriptor, NULL);
+    free(rt->gathered);
+    free(rt->free_places);
     leave_to_the_exit(rt->memory);
     return 0;
   }
@@ -381,6 +422,8 @@ static int runtime_gc(lua_State *L) {
   while (uv_loop_close(rt->loop) == UV_EBUSY) uv_run(rt->loop, UV_RUN_ONCE);
   if (rt->spare_fd >= 0) close(rt->spare_fd);
   free(rt->timers);
+  free(rt->gathered);
+  free(rt->free_places);
   free(rt->memory);
   return 0;
 }

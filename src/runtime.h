@@ -60,7 +60,9 @@ struct cnet_runtime {
   cnet_phase resume_phase;
   int handler; /* stack index of net.run's message handler, 0 for none */
 
-  int pins, ticks, self; /* registry references */
+  int pins, ticks, self, entry; /* registry references */
+  int last_place;               /* the places given out in the pins: 1 .. last_place, but for those that are free */
+  int *free_places, free_count, free_size;
   lua_Integer tick_head, tick_tail;
 
   cnet_event_list deferred; /* completions that came while stopped */
@@ -76,16 +78,20 @@ struct cnet_runtime {
   bool immediates_ref;
   struct cnet_timers *timers;
 
-  const void *metatables[CNET_CLASS_LIMIT]; /* by class id; see class.h */
-  const struct cnet_class *classes[CNET_CLASS_LIMIT];
+  const struct cnet_class *classes[CNET_CLASS_LIMIT]; /* by id; see class.h */
 
   bool default_auto_select_family;
   int default_attempt_timeout; /* ms */
   char *read_buffer;
-  struct cnet_loop_memory *memory;        /* where the loop and the buffer lie */
-  unsigned last_server_key;               /* see server_holders.c */
-  const struct cnet_primary_ops *primary; /* in a worker of a cluster; NULL elsewhere. See server_listen.h */
-  int spare_fd;                           /* a descriptor to give up when there are no more; see handle.c */
+  struct cnet_gathered *gathered; /* see gather.c */
+  /* Sends what is gathered, NULL while nothing is; without Lua if L is NULL. */
+  void (*flush)(lua_State *L, cnet_runtime *rt);
+  bool in_body;                               /* a callback runs: it may gather */
+  void (*hot_stand_in)(lua_State *L, int fn); /* see emitter.c and pipe.c */
+  struct cnet_loop_memory *memory;            /* where the loop and the buffer lie */
+  unsigned last_server_key;                   /* see server_holders.c */
+  const struct cnet_primary_ops *primary;     /* in a worker of a cluster; NULL elsewhere. See server_listen.h */
+  int spare_fd;                               /* a descriptor to give up when there are no more; see handle.c */
 };
 
 /* The runtime of this state, made when first asked for. Leaves nothing on the stack. */
@@ -106,6 +112,10 @@ void cnet_runtime_set_functions(lua_State *L, const luaL_Reg *functions);
 /* Pins keep alive what libuv can still call: pinned exactly while a handle is open or a request is in flight. */
 void cnet_pin(lua_State *L, cnet_runtime *rt, const void *key, int index);
 void cnet_unpin(lua_State *L, cnet_runtime *rt, const void *key);
+/* The same at a place, a number that is found faster than a key: gives one out (0 is none), and takes it back. */
+int cnet_pin_place(lua_State *L, cnet_runtime *rt, int place, int index);
+void cnet_unpin_place(lua_State *L, cnet_runtime *rt, int place);
+int cnet_pin_push_place(lua_State *L, cnet_runtime *rt, int place);
 /* Pushes what is pinned under the key (nil if nothing is); returns its type. */
 int cnet_pin_push(lua_State *L, cnet_runtime *rt, const void *key);
 
@@ -113,8 +123,8 @@ int cnet_pin_push(lua_State *L, cnet_runtime *rt, const void *key);
 void cnet_tick(lua_State *L, cnet_runtime *rt, int nargs);
 /* Queues an internal tick: fn is called with the object at index. Allocates nothing but queue space. */
 void cnet_tick_object(lua_State *L, cnet_runtime *rt, lua_CFunction fn, int index);
-/* Runs ticks until none are left or the runtime is stopped. Inside protect only. */
-void cnet_ticks_run(lua_State *L, cnet_runtime *rt);
+/* Runs ticks until none are left or the runtime is stopped; the queue is at index queue. Inside protect only. */
+void cnet_ticks_run(lua_State *L, cnet_runtime *rt, int queue);
 
 /* Makes net.run return once the current callback is done. */
 void cnet_runtime_stop(cnet_runtime *rt);

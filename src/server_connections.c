@@ -115,7 +115,7 @@ static void on_connection(lua_State *L, int self, int status) {
   cnet_emit(L, self, "error", 1);
 }
 
-static const cnet_handle_owner handle_owner = {on_connection, NULL};
+static const cnet_handle_owner handle_owner = {on_connection, NULL, NULL};
 
 void cnet_server_own(lua_State *L, cnet_server *s, int self, cnet_handle *h) {
   s->handle = h;
@@ -160,7 +160,7 @@ static void close_connections(lua_State *L, cnet_server *s, uint64_t since) {
   for (socket = s->group.first; socket; socket = next) {
     next = socket->next;
     if (socket->last_active > since || !socket->handle) continue;
-    cnet_pin_push(L, cnet_server_runtime(s), socket->handle);
+    cnet_handle_push_object(L, socket->handle);
     if (lua_touserdata(L, -1) == socket) cnet_stream_destroy(L, &socket->stream, lua_gettop(L), 0);
     lua_pop(L, 1);
   }

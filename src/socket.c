@@ -4,6 +4,7 @@
 #include "args.h"
 #include "block_list.h"
 #include "error.h"
+#include "gather.h"
 #include "readable.h"
 #include "socket_options.h"
 #include "socket_state.h"
@@ -76,8 +77,6 @@ static void on_read(lua_State *L, int self, ssize_t nread, const char *data) {
   }
 }
 
-static const cnet_handle_owner handle_owner = {NULL, on_read};
-
 /* ---- writing ---- */
 
 /* Node writes a text that may need no more than 16384 bytes from the stack, and forgets to count it if that fails. */
@@ -109,6 +108,60 @@ static void on_written(lua_State *L, int self, int value, int status) {
     s->last_write_queue = 0;
     cnet_writable_on_write(L, &s->stream, self, 0);
   }
+}
+
+/* A part of what was gathered is still to go: as if it had just been written. */
+static void on_unsent(lua_State *L, int self, int data, int status) {
+  cnet_socket *s = cnet_socket_at(L, self);
+  if (s->stream.state & CNET_DESTROYED) return;
+  if (status < 0) {
+    cnet_error_push_system(L, status, "write");
+    cnet_stream_destroy_top(L, &s->stream, self);
+  } else {
+    s->bytes_written -= lua_rawlen(L, data);
+    cnet_writable_write_through(L, &s->stream, self, data, 0);
+  }
+}
+
+static const cnet_handle_owner handle_owner = {NULL, on_read, on_unsent};
+
+static int method_write(lua_State *L);
+
+/* Is a write to it nothing but a write to its handle, at once? */
+static bool is_plain(lua_State *L, cnet_socket *s, int self) {
+  const unsigned busy = CNET_W_ENDING | CNET_W_WRITING | CNET_W_BUFFERED | CNET_W_NEED_DRAIN | CNET_W_OFF;
+  bool plain = s->handle && !s->connecting && !(s->stream.wstate & busy) && s->stream.corked == 0 &&
+               !(s->stream.state & (CNET_DESTROYED | CNET_ERRORED)) && s->stream.default_encoding <= CNET_ASCII &&
+               cnet_handle_write_queue(s->handle) == 0;
+  if (!plain) return false;
+  plain = lua_getiuservalue(L, self, CNET_FIELDS) == LUA_TNIL; /* no write of the script's own */
+  lua_pop(L, 1);
+  return plain && cnet_class_has_method(L, CNET_SOCKET, "write", method_write);
+}
+
+static size_t socket_pass(lua_State *L, int destination, const char *data, size_t size) {
+  cnet_socket *s = cnet_socket_at(L, destination);
+  cnet_runtime *rt = cnet_stream_runtime(&s->stream);
+  ssize_t sent;
+  if (rt->flush) rt->flush(L, rt);
+  if (!is_plain(L, s, destination)) return 0;
+  sent = cnet_handle_write_now(s->handle, data, size);
+  if (sent <= 0) return 0; /* an error comes again when the rest is written */
+  cnet_socket_touch(L, s, destination);
+  s->bytes_written += (uint64_t)sent;
+  return (size_t)sent;
+}
+
+static bool socket_gather(lua_State *L, cnet_stream *stream, int self, int chunk) {
+  cnet_socket *s = (cnet_socket *)stream;
+  size_t size;
+  const char *bytes;
+  if (s->connecting || !s->handle) return false;
+  bytes = lua_tolstring(L, chunk, &size);
+  if (!cnet_gather(L, s->handle, bytes, size, stream->w_high_water_mark)) return false;
+  cnet_socket_touch(L, s, self);
+  s->bytes_written += size;
+  return true;
 }
 
 static int listener_closed_before_connection(lua_State *L) {
@@ -241,7 +294,7 @@ static void close_handle(lua_State *L, cnet_socket *s, int self, int failed) {
   bool told;
   int status = 0;
   s->handle = NULL;
-  cnet_pin(L, h->rt, h, self); /* a server may have taken it over, and its object may be the one that is pinned */
+  cnet_handle_pin(L, h, self); /* a server may have taken it over, and its object may be the one that is pinned */
   if (s->reset_and_close) {
     told = cnet_handle_close_reset(L, h, emit_close, failed, &status);
   } else {
@@ -269,7 +322,8 @@ static void socket_destroy(lua_State *L, cnet_stream *stream, int self, int err)
   cnet_socket_leave(L, s, self);
 }
 
-static const cnet_stream_ops stream_ops = {socket_read, socket_write, socket_final, socket_destroy};
+static const cnet_stream_ops stream_ops = {&cnet_socket_class, socket_read,  socket_pass,   socket_gather,
+                                           socket_write,       socket_final, socket_destroy};
 
 /* ---- connected ---- */
 
@@ -361,10 +415,10 @@ cnet_socket *cnet_socket_adopt(lua_State *L, cnet_native *client, int server, cn
 cnet_handle *cnet_socket_detach(lua_State *L, cnet_socket *s, int self) {
   cnet_handle *h = s->handle;
   if (!h || s->connecting) return NULL;
+  if (h->rt->flush) h->rt->flush(L, h->rt);
   cnet_handle_read_stop(h); /* what comes from now on is for the other process */
-  h->owner = NULL;
   s->handle = NULL;
-  cnet_unpin(L, h->rt, h);
+  cnet_handle_disown(L, h);
   cnet_socket_drop_timers(L, s);
   cnet_socket_leave(L, s, self);
   return h;
@@ -558,6 +612,11 @@ static int method_write(lua_State *L) {
   cnet_socket *s = self_socket(L);
   int callback;
   bool ok;
+  if (lua_gettop(L) == 2 && lua_type(L, 2) == LUA_TSTRING && s->stream.default_encoding <= CNET_ASCII &&
+      !s->write_after_fin) { /* what nearly every call is */
+    lua_pushboolean(L, cnet_writable_write(L, &s->stream, 1, 2, 0));
+    return 1;
+  }
   lua_settop(L, 4);
   if (lua_isfunction(L, 3)) { /* write(chunk, callback) */
     lua_replace(L, 4);
@@ -723,7 +782,9 @@ const cnet_class cnet_socket_class = {.id = CNET_SOCKET,
                                       .gc = socket_gc,
                                       .tostring = socket_tostring,
                                       .close = method_close,
-                                      .on_listeners = cnet_readable_on_listeners};
+                                      .on_listeners = cnet_readable_on_listeners,
+                                      .hot_event = "data",
+                                      .hot_listener = CNET_SOCKET_DATA};
 
 void cnet_socket_register(lua_State *L) {
   cnet_class_define(L, &cnet_socket_class);

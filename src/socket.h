@@ -9,7 +9,7 @@
 #include "stream.h"
 #include "timer.h"
 
-enum { CNET_SOCKET_OWNER = CNET_USERVALUES + 1, CNET_SOCKET_USERVALUES = CNET_SOCKET_OWNER };
+enum { CNET_SOCKET_OWNER = CNET_USERVALUES + 1, CNET_SOCKET_DATA, CNET_SOCKET_USERVALUES = CNET_SOCKET_DATA };
 
 enum {
   CNET_SLOT_PEER = CNET_SLOT_FIRST_SOCKET, /* the peer's address once it was read */

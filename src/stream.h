@@ -46,7 +46,8 @@ enum {
   CNET_R_FLOWING = 1 << 17,
   CNET_R_HAS_PAUSED = 1 << 18,
   CNET_R_PAUSED = 1 << 19,
-  CNET_R_OFF = 1 << 20 /* made with readable = false */
+  CNET_R_OFF = 1 << 20,        /* made with readable = false */
+  CNET_R_AWAIT_DRAIN = 1 << 21 /* a pipe's destination is full: CNET_SLOT_AWAIT_DRAIN is set */
 };
 
 /* Of the writing half */
@@ -73,7 +74,14 @@ typedef struct cnet_stream cnet_stream;
 
 /* What a stream asks of what lies above it; `self` is its object's index. */
 typedef struct {
+  const cnet_class *class; /* its hot event is 'data' */
+  /* Begins to read, if it does not; answers with cnet_readable_push. */
   void (*read)(lua_State *L, cnet_stream *s, int self);
+  /* The bytes are for the stream at index destination, and no listener sees them: writes what it takes of them at once,
+   * past Lua, and returns how many. */
+  size_t (*pass)(lua_State *L, int destination, const char *data, size_t size);
+  /* Takes the string at index chunk, to be written when the running callback returns; false: not now, or not this. */
+  bool (*gather)(lua_State *L, cnet_stream *s, int self, int chunk);
   /* Writes the string, or the array of strings, at index data; answers once with cnet_writable_on_write. */
   void (*write)(lua_State *L, cnet_stream *s, int self, int data);
   /* Ends the writing side; answers once with cnet_writable_on_final. */

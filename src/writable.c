@@ -331,7 +331,22 @@ static void refuse_write(lua_State *L, cnet_stream *s, int self, int callback) {
   cnet_stream_destroy(L, s, self, lua_gettop(L));
 }
 
+/* Before what could overtake or lose it. */
+static void flush_gathered(lua_State *L, cnet_stream *s) {
+  cnet_runtime *rt = cnet_stream_runtime(s);
+  if (rt->flush) rt->flush(L, rt);
+}
+
 bool cnet_writable_write(lua_State *L, cnet_stream *s, int self, int chunk, int callback) {
+  const unsigned busy = CNET_W_ENDING | CNET_W_WRITING | CNET_W_BUFFERED | CNET_W_NEED_DRAIN | CNET_W_OFF;
+  if (!callback && !(s->wstate & busy) && s->corked == 0 && !(s->state & (CNET_DESTROYED | CNET_ERRORED)) &&
+      s->ops->gather(L, s, self, chunk))
+    return true;
+  flush_gathered(L, s);
+  return cnet_writable_write_through(L, s, self, chunk, callback);
+}
+
+bool cnet_writable_write_through(lua_State *L, cnet_stream *s, int self, int chunk, int callback) {
   size_t size = lua_rawlen(L, chunk);
   bool ok;
   if ((s->wstate & CNET_W_ENDING) || (s->state & CNET_DESTROYED)) {
@@ -353,6 +368,7 @@ bool cnet_writable_write(lua_State *L, cnet_stream *s, int self, int chunk, int 
 
 int cnet_writable_method_cork(lua_State *L) {
   cnet_stream *s = cnet_class_self(L, CNET_SOCKET);
+  flush_gathered(L, s);
   s->corked++;
   return 0;
 }
@@ -461,12 +477,13 @@ static void when_finished(lua_State *L, cnet_stream *s, int self, int callback, 
 void cnet_writable_end(lua_State *L, cnet_stream *s, int self, int chunk, int callback) {
   int top = lua_gettop(L);
   bool refused = false;
+  flush_gathered(L, s);
   if (chunk) {
     refused = (s->wstate & CNET_W_ENDING) || (s->state & CNET_DESTROYED);
     if (refused) {
       refuse_write(L, s, self, 0);
     } else {
-      cnet_writable_write(L, s, self, chunk, 0);
+      cnet_writable_write_through(L, s, self, chunk, 0);
     }
   }
   if (s->corked > 0) {

@@ -1,0 +1,50 @@
+#include "gather.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Longer ones gain nothing from being copied. */
+enum { LONGEST = 4096, CAPACITY = 16384 };
+
+struct cnet_gathered {
+  cnet_handle *handle;
+  size_t size;
+  char bytes[CAPACITY];
+};
+
+/* The end of a callback, or somebody who cannot wait for it. */
+static void flush(lua_State *L, cnet_runtime *rt) {
+  struct cnet_gathered *g = rt->gathered;
+  cnet_handle *h = g->handle;
+  size_t size = g->size;
+  ssize_t sent = cnet_handle_write_now(h, g->bytes, size);
+  rt->flush = NULL;
+  g->handle = NULL;
+  g->size = 0;
+  if (sent == (ssize_t)size || !h->owner || !L) return;
+  luaL_checkstack(L, 10, NULL);
+  cnet_handle_push_object(L, h);
+  lua_pushlstring(L, g->bytes + (sent > 0 ? sent : 0), size - (size_t)(sent > 0 ? sent : 0));
+  h->owner->on_unsent(L, lua_gettop(L) - 1, lua_gettop(L), sent < 0 ? (int)sent : 0);
+  lua_pop(L, 2);
+}
+
+bool cnet_gather(lua_State *L, cnet_handle *h, const char *data, size_t size, size_t high_water_mark) {
+  cnet_runtime *rt = h->rt;
+  struct cnet_gathered *g = rt->gathered;
+  if (!rt->in_body) return false;
+  if (rt->flush && (g->handle != h || g->size + size > CAPACITY || g->size + size >= high_water_mark || size > LONGEST))
+    flush(L, rt);
+  if (size > LONGEST || size == 0 || size >= high_water_mark || h->closing || cnet_handle_write_queue(h) > 0)
+    return false;
+  if (!g) {
+    g = rt->gathered = malloc(sizeof *g);
+    if (!g) return false;
+    g->size = 0;
+  }
+  memcpy(g->bytes + g->size, data, size);
+  g->size += size;
+  g->handle = h;
+  rt->flush = flush;
+  return true;
+}
