@@ -7,8 +7,6 @@ local support = require "spec.support"
 
 local processes = {}
 
-processes.has_node = os.execute "node --version >/dev/null 2>&1" == true
-
 -- ---- programs ----
 
 -- The name of a file with a program in Lua, where `net` and `process` are there, and the cnet under test.
@@ -28,13 +26,6 @@ function processes.sh(source, options, args)
   options = options or {}
   options.execPath = "sh"
   return child_process.fork(support.file(source), args or {}, options)
-end
-
--- Forks a program in Node, where `net` is there.
-function processes.node(source, options, args)
-  options = options or {}
-  options.execPath = "node"
-  return child_process.fork(support.file("const net = require('net');" .. source), args or {}, options)
 end
 
 processes.ECHO = [[ process:on("message", function(message) process:send(message) end) net.run() ]]
