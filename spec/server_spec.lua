@@ -723,13 +723,9 @@ describe("server:getConnections", function()
       support.caught(server.getConnections, server).message)
     support.run()
   end)
-
-  it("counts what child processes hold", function()
-    pending "child processes are not there yet"
-  end)
 end)
 
-describe("server.connections", function()
+describe("server.connections", function() -- with sockets in child processes: handoff_spec.lua
   after_each(support.clean)
 
   it("is the number of connections, with one line on stderr in a process", function()
@@ -762,10 +758,6 @@ describe("server.connections", function()
       net.run()
     ]]
     assert.equal("", err)
-  end)
-
-  it("is nil once a socket was sent to a child process", function()
-    pending "child processes are not there yet"
   end)
 end)
 
@@ -1592,8 +1584,8 @@ describe("many clients", function()
   end)
 end)
 
-describe("what a server does not do yet", function()
-  it("blockList closes connections of blocked addresses without 'connection'", function()
+describe("a server with a blockList", function()
+  it("closes connections of blocked addresses without 'connection'", function()
     local list = net.BlockList()
     list:addAddress(HOST)
     local server = net.createServer({ blockList = list }, function() error "never reached" end)
@@ -1612,9 +1604,5 @@ describe("what a server does not do yet", function()
     support.run()
     assert.same({ "closed 0", "server closed" }, log)
     assert.is_false(pcall(net.createServer, { blockList = {} }))
-  end)
-
-  it("close waits for sockets that child processes hold, and getConnections answers when those have died", function()
-    pending "child processes are not there yet"
   end)
 end)

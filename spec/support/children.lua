@@ -63,6 +63,13 @@ function children.sh(code, args, options)
   return children.start(children.file("unset LD_PRELOAD; " .. code), args, options)
 end
 
+-- Forks a program of Node, which has `net`; no sanitizer, which is for cnet.
+function children.node(code, args, options)
+  options = options or {}
+  options.execPath, options.execArgv = "env", { "-u", "LD_PRELOAD", "node" }
+  return children.start(children.file("const net = require('net');" .. code), args, options)
+end
+
 function children.show(value)
   if type(value) ~= "table" then return tostring(value) end
   local keys = {}
