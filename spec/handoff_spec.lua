@@ -69,8 +69,8 @@ end
 -- Connects, and calls done with all that comes until the end.
 local function get(address, done)
   local options = type(address) == "string" and { path = address } or { host = HOST, port = address.port }
-  local text, client = "", nil
-  client = net.connect(options)
+  local text = ""
+  local client = net.connect(options)
   client:on("data", function(chunk) text = text .. chunk end)
   client:on("error", function(err) text = text .. err.code end)
   client:on("close", function() done(text) end)
@@ -154,8 +154,8 @@ for _, kind in ipairs { "cnet", "node" } do
 
     it_there("takes its turns with the one here and with those in other children", function()
       local all = { fork(kind), fork(kind) }
-      local server, serve, sum = nil, 0, nil
-      server = net.createServer(function(socket) socket:end_ "here" socket:resume() end)
+      local server = net.createServer(function(socket) socket:end_ "here" socket:resume() end)
+      local serve, sum = 0, nil
       server:listen(0, HOST, function()
         for _, child in ipairs(all) do
           child:send("server", server)
@@ -202,7 +202,9 @@ for _, kind in ipairs { "cnet", "node" } do
       local child = fork(kind)
       child:on("message", function(message) log(message) end)
       send_socket(child, nil, function(server, socket, client)
-        for _, name in ipairs { "end", "close", "data", "error" } do socket:on(name, function() log("here", name) end) end
+        for _, name in ipairs { "end", "close", "data", "error" } do
+          socket:on(name, function() log("here", name) end)
+        end
         assert.is_nil(socket.remoteAddress)
         client:on("data", function(chunk)
           log("client", chunk)
@@ -271,8 +273,8 @@ for _, kind in ipairs { "cnet", "node" } do
     it_there("makes room for the next by maxConnections", function()
       local log, list = support.recorder()
       local child = fork(kind)
-      local server, accepted = nil, 0
-      server = net.createServer({ pauseOnConnect = true }, function(socket)
+      local accepted = 0
+      local server = net.createServer({ pauseOnConnect = true }, function(socket)
         accepted = accepted + 1
         if accepted > 1 then
           log "second"

@@ -95,7 +95,7 @@ void cnet_handle_share(cnet_handle *h) { h->holders++; }
 /* ---- close ---- */
 
 static void free_if_unheld(cnet_handle *h) {
-  if (h->uv_closed && h->holders == 0) free(h);
+  if (h->uv_closed && h->holders == 0 && h->loans == 0) free(h);
 }
 
 static void closed_body(lua_State *L, void *arg) {
@@ -343,6 +343,7 @@ typedef struct {
   cnet_event event; /* first: an event is its request */
   cnet_runtime *rt;
   cnet_request_done done;
+  cnet_handle *sent; /* on its way: libuv looks at it until the write is over, though it be closed */
   union {
     uv_req_t any;
     uv_write_t write;
@@ -390,7 +391,14 @@ static int drop_request(lua_State *L, request *r, int status) {
 
 static void finish_request(request *r, int status) { cnet_deliver(r->rt, &r->event, status); }
 
-static void on_write(uv_write_t *uv, int status) { finish_request(uv->data, status); }
+static void on_write(uv_write_t *uv, int status) {
+  request *r = uv->data;
+  if (r->sent && !r->rt->closed) {
+    r->sent->loans--;
+    free_if_unheld(r->sent);
+  }
+  finish_request(r, status);
+}
 
 static void on_shutdown(uv_shutdown_t *uv, int status) { finish_request(uv->data, status); }
 
@@ -493,7 +501,10 @@ int cnet_handle_send(lua_State *L, cnet_handle *h, int self, int data, cnet_hand
   fill_buffers(L, data, &buffer, 1);
   r = new_request(L, h->rt, self, data, done);
   status = uv_write2(&r->uv.write, &h->uv.stream, &buffer, 1, &sent->uv.stream, on_write);
-  return status < 0 ? drop_request(L, r, status) : 0;
+  if (status < 0) return drop_request(L, r, status);
+  r->sent = sent;
+  sent->loans++;
+  return 0;
 }
 
 static void set_nonblocking(int fd) {

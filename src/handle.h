@@ -36,6 +36,7 @@ struct cnet_handle {
   cnet_event event;               /* a connection put off, or the close */
   cnet_handle_closed on_closed;
   unsigned char kind, holders;
+  unsigned loans; /* to writes that carry it to another process */
   bool reading, closing, uv_closed, connection_waits, held;
   int closed_flag;
   cnet_event *connecting; /* to a path: the request under way */
