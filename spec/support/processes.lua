@@ -75,13 +75,14 @@ local function output_of(command)
   return text
 end
 
--- How many descriptors a process has open (this one without pid, once all that is closed is gone).
+-- How many descriptors a process has open (this one without pid, once all that is closed is gone). No pipes: what counts
+-- them hangs on one, of which this process may still have the other end.
 function processes.descriptors(pid)
   for _ = 1, pid and 0 or 3 do
     collectgarbage()
     net.run "nowait"
   end
-  return tonumber(output_of(("ls /proc/%d/fd | wc -l"):format(pid or net.process.pid)))
+  return tonumber(output_of(("ls -l /proc/%d/fd | grep -vc pipe:"):format(pid or net.process.pid)))
 end
 
 -- Is there a process of this number that has not ended?
