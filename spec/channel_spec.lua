@@ -195,7 +195,7 @@ describe("a handle on its way", function()
   end)
 
   it("ends with a peer that dies before it acknowledges: callbacks get errors, nothing stays open", function()
-    local before = processes.descriptors()
+    local before = processes.sockets()
     local client, socket = sockets.pair()
     local child = peer [[ hear; sleep 0.05; kill -9 $$ ]]
     local note, log = support.recorder()
@@ -214,7 +214,7 @@ describe("a handle on its way", function()
       "client closed" } do
       assert.truthy(rest:find(part, 1, true), rest)
     end
-    assert.equal(before, processes.descriptors())
+    assert.equal(before, processes.sockets())
   end)
 
   it("with an envelope around its envelope is unwrapped, and acknowledged once", function()

@@ -75,14 +75,14 @@ local function output_of(command)
   return text
 end
 
--- How many descriptors a process has open (this one without pid, once all that is closed is gone). No pipes: what counts
--- them hangs on one, of which this process may still have the other end.
-function processes.descriptors(pid)
+-- How many sockets a process has open, a channel is one too (this one without pid, once all that is closed is gone).
+-- Nothing else: what counts hangs on a pipe, and libuv opens some descriptors when they are first needed.
+function processes.sockets(pid)
   for _ = 1, pid and 0 or 3 do
     collectgarbage()
     net.run "nowait"
   end
-  return tonumber(output_of(("ls -l /proc/%d/fd | grep -vc pipe:"):format(pid or net.process.pid)))
+  return tonumber(output_of(("ls -l /proc/%d/fd | grep -c socket:"):format(pid or net.process.pid)))
 end
 
 -- Is there a process of this number that has not ended?
