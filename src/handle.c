@@ -165,6 +165,7 @@ bool cnet_handle_close_reset(lua_State *L, cnet_handle *h, cnet_handle_closed cl
 }
 
 void cnet_handle_abandon(cnet_handle *h) {
+  if (h->rt->flush) h->rt->flush(NULL, h->rt); /* lua_close inside a callback that wrote */
   if (--h->holders > 0) return;
   h->owner = NULL;
   if (h->closing) {
