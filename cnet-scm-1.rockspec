@@ -83,4 +83,5 @@ build = {
          libraries = { "uv" },
       },
    },
+   copy_directories = { "examples", "types" },
 }
