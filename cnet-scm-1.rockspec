@@ -83,5 +83,5 @@ build = {
          libraries = { "uv" },
       },
    },
-   copy_directories = { "examples", "types" },
+   copy_directories = { "docs", "examples", "types" },
 }
