@@ -2,9 +2,9 @@
 # What an echo may cost at most, counted so that a busy machine does not matter: exit status 1 above a ceiling.
 # The counts are those of an optimized build with 50 connections, libraries and Lua included.
 set -eu
-instructions_of_an_echo=5600 # of user space, for 64 bytes that come back
-syscalls_of_an_echo=2.25
-syscalls_of_16_writes=34 # a request of 1 KiB, answered by 16 writes of 64 bytes
+instructions_of_an_echo=2750 # of user space, for 64 bytes that come back
+syscalls_of_an_echo=2.1
+syscalls_of_16_writes=2.1 # a request of 1 KiB, answered by 16 writes of 64 bytes
 # shellcheck source=bench/setup.sh disable=SC1091
 . "$(dirname "$0")/setup.sh"
 
