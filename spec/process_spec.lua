@@ -101,17 +101,23 @@ describe("net.process", function()
       "process:removeAllListeners()",
     } do
       local output = child([[
-        local function listener() print "heard" end
-        process:on("SIGTERM", listener)
-        process:once("SIGTERM", listener)
-        process:off("SIGTERM", print)
-        kill "TERM"
-        net.setTimeout(function()
+        local heard, listener = 0
+        local function remove()
           process:once("SIGTERM", listener)
           ]] .. remove .. [[ print(process:listenerCount "SIGTERM")
           kill "TERM"
           print "not reached"
-        end, 20)
+        end
+        function listener()
+          print "heard"
+          heard = heard + 1
+          if heard == 2 then net.setImmediate(remove) end
+        end
+        process:on("SIGTERM", listener)
+        process:once("SIGTERM", listener)
+        process:off("SIGTERM", print)
+        kill "TERM"
+        net.setTimeout(function() end, 20000) -- a watched signal keeps nothing alive
         net.run()
       ]])
       assert.truthy(output:find "^heard\nheard\n0\n")
@@ -176,8 +182,15 @@ describe("SIGINT", function()
 
   it("changes hands inside net.run", function()
     local output = child [[
-      net.setTimeout(function() process:on("SIGINT", print) kill "INT" end, 1)
-      net.setTimeout(function() process:removeAllListeners() kill "INT" end, 20)
+      net.setTimeout(function()
+        local timer = net.setTimeout(print, 20000) -- a watched signal keeps nothing alive
+        process:on("SIGINT", function(...)
+          print(...)
+          net.clearTimeout(timer)
+          net.setImmediate(function() process:removeAllListeners() kill "INT" end)
+        end)
+        kill "INT"
+      end, 1)
       print((pcall(net.run)))
       print(net.run())
     ]]
