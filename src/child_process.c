@@ -19,6 +19,7 @@ typedef struct {
   cnet_event event;
   uv_process_t handle;
   cnet_runtime *rt;
+  const void *pin;  /* of the ChildProcess */
   cnet_timer timer; /* of the option timeout */
   int64_t code;
   int signal;
@@ -120,14 +121,14 @@ static void exit_body(lua_State *L, void *arg) {
   running *r = RUNNING_OF(arg);
   child_process *p;
   int self;
-  cnet_pin_push(L, r->rt, r);
+  cnet_pin_push(L, r->rt, r->pin);
   p = lua_touserdata(L, -1);
   p->running = NULL;
   cnet_timer_stop(&r->timer);
   p->code = (lua_Integer)r->code;
   p->signal = r->signal ? cnet_signal_name(r->signal) : NULL;
   if (r->signal && !p->signal) p->signal = "SIGUNKNOWN"; /* a real-time signal */
-  cnet_unpin(L, r->rt, r);
+  cnet_unpin(L, r->rt, r->pin);
   uv_close((uv_handle_t *)&r->handle, dispose);
   self = lua_gettop(L);
   finish(L, p, self);
@@ -186,17 +187,22 @@ static int tick_failed(lua_State *L) {
 }
 
 static int start(lua_State *L, child_process *p, int self, uv_process_options_t *options) {
-  running *r = calloc(1, sizeof *r);
+  running *r;
   int status;
-  if (!r) return UV_ENOMEM;
+  cnet_pin(L, runtime_of(p), p, self); /* first, for it may raise */
+  r = calloc(1, sizeof *r);
+  if (!r) {
+    cnet_unpin(L, runtime_of(p), p);
+    return UV_ENOMEM;
+  }
   r->disposable.dispose = dispose;
   r->rt = runtime_of(p);
+  r->pin = p;
   options->exit_cb = on_exit_of;
-  cnet_pin(L, r->rt, r, self);
   status = uv_spawn(r->rt->loop, &r->handle, options);
   r->handle.data = r;
   if (status < 0) {
-    cnet_unpin(L, r->rt, r);
+    cnet_unpin(L, r->rt, p);
     uv_close((uv_handle_t *)&r->handle, dispose);
     return status;
   }
@@ -289,7 +295,7 @@ static void follow_signal(lua_State *L, child_process *p, int self, const cnet_s
 static void on_timeout(lua_State *L, cnet_timer *timer) {
   running *r = (running *)((char *)timer - offsetof(running, timer));
   child_process *p;
-  cnet_pin_push(L, r->rt, r);
+  cnet_pin_push(L, r->rt, r->pin);
   p = lua_touserdata(L, -1);
   send_signal(p, p->kill_signal);
 }

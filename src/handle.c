@@ -371,8 +371,10 @@ static void request_drop(cnet_event *event) { free(event); }
 
 /* Pins the object at index self and the value at index value until the request is over. Raises without memory. */
 static request *new_request(lua_State *L, cnet_runtime *rt, int self, int value, cnet_request_done done) {
-  request *r = calloc(1, sizeof *r);
+  request *r = rt->spare_request ? rt->spare_request : malloc(sizeof *r);
   if (!r) luaL_error(L, "not enough memory");
+  rt->spare_request = r; /* until it is pinned, which may raise */
+  memset(r, 0, sizeof *r);
   r->rt = rt;
   r->done = done;
   r->event.deliver = request_body;
@@ -380,6 +382,7 @@ static request *new_request(lua_State *L, cnet_runtime *rt, int self, int value,
   r->uv.any.data = r;
   cnet_pin(L, rt, r, self);
   cnet_pin(L, rt, &r->done, value);
+  rt->spare_request = NULL;
   return r;
 }
 

@@ -411,6 +411,7 @@ static int runtime_gc(lua_State *L) {
     cnet_interrupt_disarm(rt);
     uv_walk(rt->loop, close_descriptor, NULL);
     free(rt->gathered);
+    free(rt->spare_request);
     free(rt->free_places);
     leave_to_the_exit(rt->memory);
     return 0;
@@ -423,6 +424,7 @@ static int runtime_gc(lua_State *L) {
   if (rt->spare_fd >= 0) close(rt->spare_fd);
   free(rt->timers);
   free(rt->gathered);
+  free(rt->spare_request);
   free(rt->free_places);
   free(rt->memory);
   return 0;

@@ -91,6 +91,7 @@ struct cnet_runtime {
   struct cnet_loop_memory *memory;            /* where the loop and the buffer lie */
   unsigned last_server_key;                   /* see server_holders.c */
   const struct cnet_primary_ops *primary;     /* in a worker of a cluster; NULL elsewhere. See server_listen.h */
+  void *spare_request;                        /* one that could not be pinned, for the next; see handle.c */
   int spare_fd;                               /* a descriptor to give up when there are no more; see handle.c */
 };
 
