@@ -1,0 +1,48 @@
+-- Servers, sockets and what streams do, over TCP.
+local net = require "cnet"
+arm()
+
+local HOST <const> = "127.0.0.1"
+local watchdog = net.setTimeout(function() disarm() error "HANG" end, 5000):unref()
+local server = net.createServer({ allowHalfOpen = true, pauseOnConnect = false })
+server:on("connection", function(socket)
+  socket:setNoDelay(true):setKeepAlive(true, 1000):setTimeout(3000)
+  socket:setEncoding "utf8"
+  socket:on("data", function(chunk)
+    socket:write(chunk)
+    socket:cork()
+    socket:write "a"
+    socket:write("62", "hex", function() end)
+    socket:uncork()
+  end)
+  socket:on("end", function() socket:end_ "bye" end)
+  socket:on("error", function() end)
+  socket:on("close", function() end)
+end)
+server:on("error", function() end)
+server:listen({ port = 0, host = HOST, backlog = 10 }, function()
+  local address = server:address()
+  local client = net.connect({ port = address.port, host = HOST, timeout = 4000 })
+  client:on("readable", function() repeat until not client:read(3) end)
+  client:on("end", function() server:getConnections(function() server:close(function() end) end) end)
+  client:on("error", function() server:close() end)
+  client:write("h\u{e9}llo", function() end)
+  client:write(("x"):rep(100000))
+  client:unshift "before"
+  client:end_()
+  local other = net.Socket()
+  other:connect(address.port, HOST, function()
+    other:pause()
+    other:resume()
+    tostring(other)
+    other:ref():unref():ref()
+    local _ = { other.remoteAddress, other.localPort, other.readyState, other.bytesWritten, other:address() }
+    other:destroySoon()
+  end)
+  other:on("error", function() end)
+  local third = net.connect(address.port, HOST)
+  third:on("connect", function() third:resetAndDestroy() end)
+  third:on("error", function() end)
+end)
+net.run()
+net.clearTimeout(watchdog)
