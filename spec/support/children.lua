@@ -59,7 +59,7 @@ end
 -- Forks a program of sh, whose channel is descriptor 3. What it starts knows nothing of a sanitizer: ps hangs with one.
 function children.sh(code, args, options)
   options = options or {}
-  options.execPath = support.valgrind and "bash" or "sh" -- which valgrind is told to leave alone
+  options.execPath = support.sh
   return children.start(children.file("unset LD_PRELOAD; " .. code), args, options)
 end
 

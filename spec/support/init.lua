@@ -167,6 +167,8 @@ function support.exists(path) return (os.rename(path, path)) == true end
 
 -- Are we under valgrind? It counts as lost what a program leaves that ends abruptly, Lua's own memory too.
 support.valgrind = (os.getenv "LD_PRELOAD" or ""):find "vgpreload" ~= nil
+-- A shell; valgrind is told to leave bash alone.
+support.sh = support.valgrind and "bash" or "sh"
 
 -- What may stand before a program's name: a variable, another handling of a signal ...
 support.prefix = { sigpipe = "env --default-signal=PIPE" }

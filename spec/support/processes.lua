@@ -24,7 +24,7 @@ end
 -- Forks a program in sh, which finds its channel at descriptor 3.
 function processes.sh(source, options, args)
   options = options or {}
-  options.execPath = support.valgrind and "bash" or "sh" -- which valgrind is told to leave alone
+  options.execPath = support.sh
   return child_process.fork(support.file(source), args or {}, options)
 end
 
