@@ -637,20 +637,6 @@ describe("after a stop or an error in a callback", function()
   end
 end)
 
--- The path of a shared library made from C text, or nil and why there is none.
-local function compile(text, flags)
-  local base = support.path()
-  if support.valgrind then return nil, "valgrind would check the compiler too" end
-  local file = assert(io.open(base .. ".c", "w"))
-  file:write(text)
-  file:close()
-  local command = "LD_PRELOAD= cc -shared -fPIC %s -o %s %s.c 2>/dev/null"
-  local built = os.execute(command:format(flags, base, base))
-  os.remove(base .. ".c")
-  if built then return base end
-  return nil, "no C compiler, or no headers"
-end
-
 describe("for hosts with a loop of their own", function()
   after_each(support.clean)
 
@@ -707,7 +693,7 @@ describe("for hosts with a loop of their own", function()
 
   it("another loop may wait for backendFd", function()
     -- waits for the descriptor as a host's poll would; 0 when time is up
-    local library, why = compile([[
+    local library, why = support.compile([[
       #include <lua.h>
       #include <poll.h>
       static int wait(lua_State *L) {
@@ -1152,7 +1138,7 @@ describe("SIGPIPE", function()
   end)
 
   it("is left to a handler that the host has set", function()
-    local library, why = compile([[
+    local library, why = support.compile([[
       #include <signal.h>
       #include <unistd.h>
       static void on_signal(int n) { (void)n; if (write(1, "host\n", 5) < 0) _exit(9); }

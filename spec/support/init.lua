@@ -223,4 +223,18 @@ function support.lua(script, ...)
   return take(out), take(err), code, signal
 end
 
+-- The path of a shared library made from C text, or nil and why there is none. support.clean removes it.
+function support.compile(text, flags)
+  local base = support.path()
+  if support.valgrind then return nil, "valgrind would check the compiler too" end
+  local file = assert(io.open(base .. ".c", "w"))
+  file:write(text)
+  file:close()
+  local command = "LD_PRELOAD= cc -shared -fPIC %s -o %s %s.c 2>/dev/null"
+  local built = os.execute(command:format(flags or "", base, base))
+  os.remove(base .. ".c")
+  if built then return base end
+  return nil, "no C compiler, or no headers"
+end
+
 return support
