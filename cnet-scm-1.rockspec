@@ -64,6 +64,7 @@ build = {
             "src/server_holders.c",
             "src/server_listen.c",
             "src/shared_handle.c",
+            "src/shared_loop.c",
             "src/signals.c",
             "src/socket.c",
             "src/socket_address.c",

@@ -528,8 +528,7 @@ static int get_fd(lua_State *L) {
 
 static int channel_gc(lua_State *L) {
   cnet_channel *c = lua_touserdata(L, 1);
-  if (c->handle) cnet_handle_abandon(c->handle);
-  c->handle = NULL;
+  cnet_handle_finalize(c->object.rt, &c->handle);
   return 0;
 }
 
@@ -564,6 +563,18 @@ cnet_channel *cnet_channel_push(lua_State *L, int native, int target, const cnet
   cnet_handle_read_start(c->handle);
   update_ref(c);
   return c;
+}
+
+int cnet_channel_move(cnet_channel *c) {
+  int status;
+  cnet_handle *copy;
+  if (c->writes > 0 || c->awaiting) return UV_EBUSY;
+  copy = cnet_handle_move(c->handle, &status);
+  if (!copy) return status;
+  c->handle = copy;
+  cnet_handle_read_start(c->handle);
+  update_ref(c);
+  return 0;
 }
 
 void cnet_channel_register(lua_State *L) {

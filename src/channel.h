@@ -81,6 +81,8 @@ bool cnet_channel_send(lua_State *L, int channel, int message, int handle, bool 
 void cnet_channel_disconnect(lua_State *L, int channel);
 /* Should it keep the loop alive? Nothing changes once a script has said so itself, or if it is kept. */
 void cnet_channel_want_ref(lua_State *L, int channel, bool ref);
+/* Goes over to the runtime's loop, which is another one by now. 0 or a libuv error. */
+int cnet_channel_move(cnet_channel *c);
 
 /* Makes the class known. */
 void cnet_channel_register(lua_State *L);

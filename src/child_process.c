@@ -13,10 +13,10 @@
 
 enum { SLOT_STDIO = CNET_SLOT_FIRST_TARGET, SLOT_FILE, SLOT_ARGS };
 
-/* The running process: malloc'd and apart, for libuv may still call it. handle.data points here. */
+/* The running process: malloc'd and apart, for libuv may still call it. */
 typedef struct {
-  cnet_disposable disposable;
   cnet_event event;
+  cnet_disposable disposable;
   uv_process_t handle;
   cnet_runtime *rt;
   const void *pin;  /* of the ChildProcess */
@@ -25,6 +25,8 @@ typedef struct {
   int signal;
   bool over; /* it has exited: its pid may be another process's by now */
 } running;
+
+CNET_RIGHT_BEFORE(running, disposable, handle);
 
 #define RUNNING_OF(e) ((running *)((char *)(e)-offsetof(running, event)))
 
@@ -115,7 +117,7 @@ static void finish(lua_State *L, child_process *p, int self) {
   tick_self(L, p, tick_close_one, self); /* even if a listener raises */
 }
 
-static void dispose(uv_handle_t *handle) { free(handle->data); }
+static void dispose(uv_handle_t *handle) { free(CNET_HANDLE_OWNER(running, handle, handle)); }
 
 static void exit_body(lua_State *L, void *arg) {
   running *r = RUNNING_OF(arg);
@@ -139,13 +141,13 @@ static void exit_body(lua_State *L, void *arg) {
 static void exit_drop(cnet_event *event) { (void)event; /* the handle is closed with the loop */ }
 
 static void on_exit_of(uv_process_t *handle, int64_t code, int number) {
-  running *r = handle->data;
+  running *r = CNET_HANDLE_OWNER(running, handle, handle);
   r->over = true;
   r->code = code;
   r->signal = number;
   r->event.deliver = exit_body;
   r->event.drop = exit_drop;
-  cnet_deliver(r->rt, &r->event, 0);
+  cnet_deliver_signal(r->rt, &r->event);
 }
 
 static void after_end(lua_State *L, int self) { close_one(L, self); }
@@ -200,7 +202,7 @@ static int start(lua_State *L, child_process *p, int self, uv_process_options_t 
   r->pin = p;
   options->exit_cb = on_exit_of;
   status = uv_spawn(r->rt->loop, &r->handle, options);
-  r->handle.data = r;
+  cnet_runtime_adopt(r->rt, (uv_handle_t *)&r->handle);
   if (status < 0) {
     cnet_unpin(L, r->rt, p);
     uv_close((uv_handle_t *)&r->handle, dispose);

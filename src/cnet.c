@@ -18,6 +18,7 @@
 #include "process.h"
 #include "runtime.h"
 #include "server.h"
+#include "shared_loop.h"
 #include "socket.h"
 #include "socket_list.h"
 #include "timer.h"
@@ -48,6 +49,7 @@ int luaopen_cnet(lua_State *L) {
   cnet_channel_register(L);
   cnet_socket_list_register(L);
   cnet_process_register(L);
+  cnet_shared_loop_register(L);
   cnet_cluster_child_begin(L); /* a worker may never ask for cnet.cluster */
   return 1;
 }

@@ -14,10 +14,12 @@
 #include "protect.h"
 
 #define HANDLE_OF(e) ((cnet_handle *)((char *)(e)-offsetof(cnet_handle, event)))
+#define OWNER_OF(handle) CNET_HANDLE_OWNER(cnet_handle, uv, handle)
+CNET_RIGHT_BEFORE(cnet_handle, disposable, uv);
 
 /* ---- life ---- */
 
-static void dispose(uv_handle_t *uv) { free(uv->data); }
+static void dispose(uv_handle_t *uv) { free(OWNER_OF(uv)); }
 
 static size_t size_of(cnet_handle_kind kind) {
   size_t uv = kind == CNET_HANDLE_TCP   ? sizeof(uv_tcp_t)
@@ -48,7 +50,7 @@ cnet_handle *cnet_handle_new(cnet_runtime *rt, cnet_handle_kind kind, int *statu
     free(h);
     return NULL;
   }
-  h->uv.handle.data = h;
+  cnet_runtime_adopt(rt, &h->uv.handle);
   return h;
 }
 
@@ -61,7 +63,7 @@ int cnet_handle_guess(int fd, cnet_handle_kind *kind) {
 int cnet_handle_open(cnet_handle *h, int fd) {
   if (h->kind == CNET_HANDLE_TCP) return uv_tcp_open(&h->uv.tcp, fd);
   if (h->kind != CNET_HANDLE_TTY) return uv_pipe_open(&h->uv.pipe, fd);
-  return uv_tty_init(h->rt->loop, &h->uv.tty, fd, 0);
+  return uv_tty_init(h->rt->loop, &h->uv.tty, fd, 0); /* which leaves the data as it is */
 }
 
 void cnet_handle_pin(lua_State *L, cnet_handle *h, int self) { h->place = cnet_pin_place(L, h->rt, h->place, self); }
@@ -111,14 +113,29 @@ static void closed_body(lua_State *L, void *arg) {
 
 static void closed_drop(cnet_event *event) { free(HANDLE_OF(event)); }
 
+static void forget_body(lua_State *L, void *arg) {
+  cnet_handle *h = HANDLE_OF(arg);
+  (void)L;
+  h->uv_closed = true;
+  free_if_unheld(h);
+}
+
 static void on_closed(uv_handle_t *uv) {
-  cnet_handle *h = uv->data;
-  if (h->rt->closed) {
+  cnet_handle *h = OWNER_OF(uv);
+  cnet_runtime *rt = h->rt;
+  if (rt->closed) {
     free(h);
-  } else if (h->on_closed) {
-    h->event.deliver = closed_body;
+  } else if (h->on_closed || rt->in_body) { /* in a body that has called uv.run the handle may be in use */
+    h->event.deliver = h->on_closed ? closed_body : forget_body;
     h->event.drop = closed_drop;
-    cnet_deliver_close(h->rt, &h->event);
+    if (rt->guard) {
+      uv_handle_t *before = rt->closing_next;
+      rt->closing_next = uv->next_closing;
+      cnet_deliver_close(rt, &h->event);
+      rt->closing_next = before;
+    } else {
+      cnet_deliver_close(rt, &h->event);
+    }
   } else {
     h->uv_closed = true;
     free_if_unheld(h);
@@ -175,6 +192,11 @@ void cnet_handle_abandon(cnet_handle *h) {
     h->closing = true;
     close_uv(h);
   }
+}
+
+void cnet_handle_finalize(const cnet_runtime *rt, cnet_handle **h) {
+  if (*h && !rt->closed) cnet_handle_abandon(*h);
+  *h = NULL;
 }
 
 /* ---- listening ---- */
@@ -268,11 +290,11 @@ static void let_clients_go(cnet_handle *h) {
 }
 
 static void on_connection(uv_stream_t *uv, int status) {
-  cnet_handle *h = uv->data;
+  cnet_handle *h = OWNER_OF(uv);
   connection c = {h, status};
   if (status == UV_EMFILE || status == UV_ENFILE) let_clients_go(h);
   if (h->rt->closed || !h->owner) return;
-  if (!h->rt->stopped) {
+  if (!cnet_runtime_holds(h->rt)) {
     cnet_protect(h->rt, CNET_PHASE_POLL, connection_body, &c);
   } else if (!h->connection_waits) { /* libuv polls the listener no more until the client is accepted */
     h->connection_waits = true;
@@ -310,18 +332,20 @@ static void read_body(lua_State *L, void *arg) {
 
 /* While the runtime is stopped there is no buffer: the bytes stay in the kernel, and poll tells of them again. */
 static void on_alloc(uv_handle_t *uv, size_t suggested, uv_buf_t *out) {
-  cnet_handle *h = uv->data;
+  cnet_handle *h = OWNER_OF(uv);
+  bool holds = cnet_runtime_holds(h->rt);
   (void)suggested;
-  if (h->rt->stopped) h->held = true;
-  *out = h->rt->stopped || (h->rt->hold_timers && !h->held) ? uv_buf_init(NULL, 0)
-                                                            : uv_buf_init(h->rt->read_buffer, CNET_READ_BUFFER);
+  if (holds) h->held = true;
+  *out = holds || (h->rt->hold_timers && !h->held) ? uv_buf_init(NULL, 0)
+                                                   : uv_buf_init(h->rt->read_buffer, CNET_READ_BUFFER);
 }
 
 static void on_read(uv_stream_t *uv, ssize_t nread, const uv_buf_t *buffer) {
-  cnet_handle *h = uv->data;
+  cnet_handle *h = OWNER_OF(uv);
   reading r = {h, nread, buffer->base};
-  if (h->rt->stopped && nread == UV_EOF) uv_read_start(uv, on_alloc, on_read); /* so that poll tells of it again */
-  if (nread == 0 || nread == UV_ENOBUFS || h->rt->stopped || h->rt->closed) return;
+  bool holds = cnet_runtime_holds(h->rt);
+  if (holds && nread == UV_EOF) uv_read_start(uv, on_alloc, on_read); /* so that poll tells of it again */
+  if (nread == 0 || nread == UV_ENOBUFS || holds || h->rt->closed) return;
   h->held = false;
   cnet_protect(h->rt, CNET_PHASE_POLL, read_body, &r);
 }
@@ -407,7 +431,7 @@ static void on_write(uv_write_t *uv, int status) {
 static void on_shutdown(uv_shutdown_t *uv, int status) { finish_request(uv->data, status); }
 
 static void on_connect(uv_connect_t *uv, int status) {
-  cnet_handle *h = uv->handle->data;
+  cnet_handle *h = OWNER_OF(uv->handle);
   h->connecting = NULL;
   finish_request(uv->data, status);
 }
@@ -549,6 +573,19 @@ cnet_handle *cnet_handle_duplicate(cnet_handle *h, int *status) {
   close(fd);
   if (copy) cnet_handle_abandon(copy);
   return NULL;
+}
+
+cnet_handle *cnet_handle_move(cnet_handle *h, int *status) {
+  cnet_handle *copy = cnet_handle_duplicate(h, status);
+  if (!copy) return NULL;
+  copy->owner = h->owner;
+  copy->place = h->place;
+  h->place = 0;
+  h->owner = NULL;
+  h->holders--;
+  h->closing = true;
+  close_uv(h);
+  return copy;
 }
 
 /* ---- connecting ---- */

@@ -30,7 +30,6 @@ typedef void (*cnet_handle_closed)(lua_State *L, int self, int flag);
 typedef void (*cnet_request_done)(lua_State *L, int self, int value, int status);
 
 struct cnet_handle {
-  cnet_disposable disposable;
   cnet_runtime *rt;
   const cnet_handle_owner *owner; /* NULL once forgotten */
   cnet_event event;               /* a connection put off, or the close */
@@ -42,6 +41,7 @@ struct cnet_handle {
   cnet_event *connecting; /* to a path: the request under way */
   int fd;                 /* once it was asked for; see gather.c */
   int place;              /* of its object among the pins, 0 while it is not pinned */
+  cnet_disposable disposable;
   union {
     uv_handle_t handle;
     uv_stream_t stream;
@@ -73,8 +73,11 @@ void cnet_handle_share(cnet_handle *h);
 bool cnet_handle_close(lua_State *L, cnet_handle *h, cnet_handle_closed on_closed, int flag);
 /* The same with a TCP reset; *status tells if that failed and it was closed the plain way. */
 bool cnet_handle_close_reset(lua_State *L, cnet_handle *h, cnet_handle_closed on_closed, int flag, int *status);
-/* A finalizer lets go of the handle, without Lua; the last holder closes it if it is open. */
+/* Lets go of the handle, without Lua; the last holder closes it if it is open. */
 void cnet_handle_abandon(cnet_handle *h);
+/* The same in a finalizer, of an object that has this handle or NULL. Once the runtime is closed all handles are gone.
+ */
+void cnet_handle_finalize(const cnet_runtime *rt, cnet_handle **h);
 
 int cnet_handle_bind(cnet_handle *h, const char *ip, int port, unsigned flags, bool reuse_port);
 /* The path may be abstract (a leading NUL). UV_EINVAL if it is too long. */
@@ -96,6 +99,8 @@ int cnet_handle_shutdown(lua_State *L, cnet_handle *h, int self, cnet_request_do
 int cnet_handle_send(lua_State *L, cnet_handle *h, int self, int data, cnet_handle *sent, cnet_request_done done);
 /* Inside on_read of an ipc pipe: did a handle come with the bytes? *out is NULL if it is of no kind known here. */
 bool cnet_handle_receive(cnet_handle *h, cnet_handle **out);
+/* On another loop than the one the handle is on, a copy takes its place, and this one closes. NULL with *status set. */
+cnet_handle *cnet_handle_move(cnet_handle *h, int *status);
 /* Another handle over the same socket, open until it is closed itself; NULL with *status set. */
 cnet_handle *cnet_handle_duplicate(cnet_handle *h, int *status);
 /* Connects; the value on top, which is popped, is pinned with the request. */

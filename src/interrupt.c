@@ -25,7 +25,7 @@ static void on_sigint(int signum) {
   sigaction(SIGINT, &previous, NULL); /* a second Ctrl-C does what it did before net.run */
   pending = 1;
   lua_sethook(rt->L, raise_interrupted, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
-  uv_async_send(&rt->wake);
+  uv_async_send(rt->wake);
 }
 
 void cnet_interrupt_arm(cnet_runtime *rt) {
@@ -68,9 +68,8 @@ static void interrupted_body(lua_State *L, void *arg) {
   luaL_error(L, "interrupted!");
 }
 
-void cnet_interrupt_on_wake(uv_async_t *wake) {
-  cnet_runtime *rt = wake->loop->data;
-  if (!pending || rt->stopped || rt->closed) return;
+void cnet_interrupt_on_wake(cnet_runtime *rt) {
+  if (!pending || rt->closed || cnet_runtime_holds(rt)) return;
   pending = 0;
   lua_sethook(rt->L, NULL, 0, 0);
   cnet_protect(rt, CNET_PHASE_POLL, interrupted_body, NULL);

@@ -17,7 +17,7 @@ void cnet_interrupt_listener_came(cnet_runtime *rt);
 void cnet_interrupt_listener_gone(cnet_runtime *rt);
 /* If the action is our own, replaces it by the one that was there before. */
 void cnet_interrupt_see_through(struct sigaction *action);
-/* The callback of rt->wake. */
-void cnet_interrupt_on_wake(uv_async_t *wake);
+/* What rt->wake wakes the loop for. */
+void cnet_interrupt_on_wake(cnet_runtime *rt);
 
 #endif

@@ -199,6 +199,12 @@ int cnet_ipc_fd(lua_State *L, int self) {
   return c && c->handle ? cnet_handle_fd(c->handle) : -1;
 }
 
+cnet_channel *cnet_ipc_channel(lua_State *L, int self) {
+  cnet_channel *c = push_channel(L, self);
+  lua_pop(L, 1);
+  return c && c->handle ? c : NULL;
+}
+
 bool cnet_ipc_send(lua_State *L, int self, int message, int native) {
   bool there = cnet_ipc_is_connected(L, self);
   if (!there) return false;

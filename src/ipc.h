@@ -20,6 +20,8 @@ void cnet_ipc_open(lua_State *L, int self, int native, const cnet_channel_owner 
 bool cnet_ipc_is_connected(lua_State *L, int self);
 /* The channel's descriptor, -1 without one. */
 int cnet_ipc_fd(lua_State *L, int self);
+/* NULL if it has none, or none any more. */
+cnet_channel *cnet_ipc_channel(lua_State *L, int self);
 /* Sends an internal message, the table at index message, with the net.Native at index native (0: none), behind what
  * waits; what goes wrong is not told. Returns false if nothing can be sent. A net.Native that is sent is left as it
  * is: its handle must be kept until the other side has answered. */

@@ -31,7 +31,8 @@ static int get_fd(lua_State *L) { /* -1 once it is taken or closed, as Node's ha
 }
 
 static int native_gc(lua_State *L) {
-  cnet_native_close(lua_touserdata(L, 1));
+  cnet_native *n = lua_touserdata(L, 1);
+  cnet_handle_finalize(n->object.rt, &n->handle);
   return 0;
 }
 

@@ -22,12 +22,15 @@ enum { SIGNAL_LIMIT = 128 };
 
 /* Made when its signal is first watched, and kept until lua_close. */
 typedef struct {
-  cnet_disposable disposable; /* handle.data points here */
+  cnet_disposable disposable;
   uv_signal_t handle;
   cnet_runtime *rt;
   const cnet_signal *row;
   bool active;
 } watcher;
+
+#define WATCHER_OF(uv) CNET_HANDLE_OWNER(watcher, handle, uv)
+CNET_RIGHT_BEFORE(watcher, disposable, handle);
 
 typedef struct {
   cnet_emitter emitter;
@@ -89,7 +92,7 @@ static void deliver(lua_State *L, void *arg) {
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
-  const watcher *w = handle->data;
+  const watcher *w = WATCHER_OF(handle);
   signal_event *event;
   (void)number;
   if (w->rt->closed || !w->active) return;
@@ -98,7 +101,7 @@ static void on_signal(uv_signal_t *handle, int number) {
   event->event.deliver = deliver;
   event->event.drop = drop_event;
   event->row = w->row;
-  cnet_deliver(w->rt, &event->event, 0);
+  cnet_deliver_signal(w->rt, &event->event);
 }
 
 /* ---- a signal's event gets listeners, and loses them ---- */
@@ -111,7 +114,7 @@ static void forget(watcher *w) {
 }
 
 static void dispose(uv_handle_t *handle) {
-  watcher *w = handle->data;
+  watcher *w = WATCHER_OF(handle);
   forget(w);
   free(w);
 }
@@ -129,7 +132,7 @@ static int make_watcher(cnet_runtime *rt, process *self, int i) {
   }
   uv_unref((uv_handle_t *)&w->handle);
   w->disposable.dispose = dispose;
-  w->handle.data = w;
+  cnet_runtime_adopt(rt, (uv_handle_t *)&w->handle);
   w->rt = rt;
   w->row = &cnet_signals[i];
   self->watchers[i] = w;

@@ -39,7 +39,7 @@ static void park_error(cnet_runtime *rt) {
   lua_State *L = rt->L;
   cnet_runtime_push(L);
   lua_insert(L, -2);
-  lua_setiuservalue(L, -2, 1);
+  lua_setiuservalue(L, -2, CNET_RUNTIME_ERROR);
   lua_pop(L, 1);
   rt->failed = true;
 }
@@ -53,9 +53,58 @@ static void flush_after_error(cnet_runtime *rt) {
   if (lua_pcall(rt->L, 1, 0, 0) != LUA_OK) lua_pop(rt->L, 1); /* no memory left to keep what the kernel did not take */
 }
 
+/* An error under uv.run(): a text for luv, which knows no error objects. */
+static int describe_error(lua_State *L) {
+  luaL_tolstring(L, 1, NULL);
+  luaL_traceback(L, L, lua_tostring(L, -1), 1);
+  return 1;
+}
+
+static int raise_text(lua_State *L) { return lua_error(L); }
+
+/* luv tells the text on top as it tells the errors of its own callbacks, and as a rule ends the process. */
+static void leave_to_luv(lua_State *L, const cnet_runtime *rt) {
+  enum { NO_TRACEBACK = 2 }; /* the text has one */
+  lua_pushcfunction(L, raise_text);
+  lua_insert(L, -2);
+  rt->luv_pcall(L, 1, 0, NO_TRACEBACK);
+}
+
+/* The same on luv's loop: uv.run() may be what runs it, and net.run's handler need not be in the frame that we are in:
+ * a callback of luv's may have called uv.run once more. */
+static bool enter_on_luv(cnet_runtime *rt, cnet_phase phase, entry *e) {
+  lua_State *L = rt->L;
+  int top = lua_gettop(L);
+  if (!lua_checkstack(L, LUA_MINSTACK)) return false;
+  rt->phase = phase;
+  rt->in_body = rt->ever_ran = true;
+  if (!rt->running) {
+    lua_pushcfunction(L, describe_error);
+  } else {
+    cnet_runtime_push(L);
+    lua_getiuservalue(L, -1, CNET_RUNTIME_HANDLER);
+    lua_replace(L, -2);
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->entry);
+  lua_pushlightuserdata(L, e);
+  if (lua_pcall(L, 1, 0, rt->running && !rt->handler ? 0 : top + 1) != LUA_OK) {
+    if (rt->running) {
+      park_error(rt);
+      cnet_runtime_stop(rt);
+    } else {
+      leave_to_luv(L, rt);
+    }
+    flush_after_error(rt);
+  }
+  lua_settop(L, top);
+  rt->in_body = false;
+  return e->entered;
+}
+
 static bool enter(cnet_runtime *rt, cnet_phase phase, cnet_body body, void *arg) {
   lua_State *L = rt->L;
   entry e = {rt, body, arg, false};
+  if (rt->guard) return enter_on_luv(rt, phase, &e);
   rt->phase = phase;
   rt->in_body = true;
   lua_rawgeti(L, LUA_REGISTRYINDEX, rt->entry);
@@ -83,8 +132,9 @@ static void deliver_one(cnet_runtime *rt, cnet_phase phase, cnet_event_list *lis
 static void deliver(cnet_runtime *rt, cnet_phase phase, cnet_event_list *list, cnet_event *event) {
   if (rt->closed) {
     event->drop(event);
-  } else if (rt->stopped || list->head) {
+  } else if (cnet_runtime_holds(rt) || list->head) {
     cnet_events_append(list, event);
+    if (rt->guard) cnet_runtime_want_ticker(rt);
   } else {
     deliver_one(rt, phase, list, event);
   }
@@ -93,6 +143,17 @@ static void deliver(cnet_runtime *rt, cnet_phase phase, cnet_event_list *list, c
 void cnet_deliver(cnet_runtime *rt, cnet_event *event, int status) {
   event->status = status;
   deliver(rt, CNET_PHASE_POLL, &rt->deferred, event);
+}
+
+/* On luv's loop not from where libuv goes through what it has read of its pipe: a script that ended there would take
+ * the rest with it, and libuv does not close a handle that it has still to tell of a signal. */
+void cnet_deliver_signal(cnet_runtime *rt, cnet_event *event) {
+  if (rt->guard && !rt->closed) {
+    event->status = 0;
+    cnet_runtime_post(rt, event);
+  } else {
+    cnet_deliver(rt, event, 0);
+  }
 }
 
 void cnet_deliver_close(cnet_runtime *rt, cnet_event *event) { deliver(rt, CNET_PHASE_CLOSING, &rt->closes, event); }

@@ -19,6 +19,8 @@ static inline int cnet_protect_push_place(lua_State *L, int place) {
 }
 /* Delivers what happens once: now, or, while the runtime is stopped, first thing in the next net.run. */
 void cnet_deliver(cnet_runtime *rt, cnet_event *event, int status);
+/* The same for what libuv was told by a signal: the signal itself, or the end of a child. */
+void cnet_deliver_signal(cnet_runtime *rt, cnet_event *event);
 /* The same for the close callback of a handle, which belongs to the closing phase. */
 void cnet_deliver_close(cnet_runtime *rt, cnet_event *event);
 /* Delivers queued events until the list is empty or the runtime stops; tells whether there were any. */

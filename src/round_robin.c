@@ -278,8 +278,7 @@ bool cnet_round_robin_remove(lua_State *L, int self, int worker) {
 
 static int round_robin_gc(lua_State *L) {
   round_robin *r = lua_touserdata(L, 1);
-  if (r->handle) cnet_handle_abandon(r->handle);
-  r->handle = NULL;
+  cnet_handle_finalize(r->object.rt, &r->handle);
   cnet_timer_stop(&r->rest);
   return 0;
 }

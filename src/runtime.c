@@ -15,6 +15,44 @@
 
 static const char runtime_key = 0;
 
+/* Apart from the runtime's userdata: after an exit inside a callback libuv may still look at the loop, and on luv's
+ * loop the handles are closed after the userdata is gone. */
+typedef struct cnet_loop_memory memory_t;
+
+/* A handle of the runtime itself. */
+typedef struct {
+  memory_t *memory;
+  cnet_disposable disposable;
+  union {
+    uv_handle_t handle;
+    uv_async_t async;
+    uv_check_t check;
+    uv_idle_t idle;
+    uv_prepare_t prepare;
+  } uv;
+} own_handle;
+
+CNET_RIGHT_BEFORE(own_handle, disposable, uv);
+#define MEMORY_OF(handle) (CNET_HANDLE_OWNER(own_handle, uv, handle)->memory)
+
+enum {
+  WAKE,
+  CHECK,
+  IDLE,   /* immediates, and what else is for the next turn */
+  TICKER, /* ticks and what a stop has left over, on luv's loop */
+  NESTED, /* a loop inside of a callback, there */
+  OWN_HANDLES
+};
+
+struct cnet_loop_memory {
+  memory_t *next;
+  cnet_runtime *rt;
+  uv_loop_t loop; /* unless it is luv's */
+  own_handle own[OWN_HANDLES];
+  int open; /* how many of them */
+  char read_buffer[CNET_READ_BUFFER];
+};
+
 /* ---- events ---- */
 
 void cnet_events_append(cnet_event_list *list, cnet_event *event) {
@@ -114,6 +152,7 @@ static void tick_put(lua_State *L, cnet_runtime *rt) {
   lua_rawseti(L, -2, rt->tick_tail);
   rt->tick_tail += 2;
   lua_pop(L, 1);
+  if (rt->guard && !rt->in_body) cnet_runtime_want_ticker(rt);
 }
 
 void cnet_tick(lua_State *L, cnet_runtime *rt, int nargs) {
@@ -180,8 +219,8 @@ static int net_next_tick(lua_State *L) {
 /* ---- the check phase: immediates, then the close callbacks a stopped turn left over ---- */
 
 static void on_check(uv_check_t *check) {
-  cnet_runtime *rt = check->loop->data;
-  if (rt->closed || rt->stopped) return;
+  cnet_runtime *rt = MEMORY_OF(check)->rt;
+  if (rt->closed || cnet_runtime_holds(rt)) return;
   rt->hold_timers = false;
   if (rt->posted.head) {
     /* what is posted while these run waits for the next turn */
@@ -202,17 +241,18 @@ static void on_check(uv_check_t *check) {
 static void on_idle(uv_idle_t *idle) { (void)idle; /* its being active makes the loop not sleep in poll */ }
 
 void cnet_runtime_want_check(cnet_runtime *rt, bool wanted, bool ref) {
+  own_handle *own = rt->memory->own;
   rt->immediates_pending = wanted;
   rt->immediates_ref = ref;
   if (wanted || rt->hold_timers || rt->closes.head || rt->posted.head) {
-    uv_check_start(&rt->check, on_check);
+    uv_check_start(&own[CHECK].uv.check, on_check);
   } else {
-    uv_check_stop(&rt->check);
+    uv_check_stop(&own[CHECK].uv.check);
   }
   if ((wanted && ref) || rt->closes.head || rt->posted.head) {
-    uv_idle_start(&rt->idle, on_idle);
+    uv_idle_start(&own[IDLE].uv.idle, on_idle);
   } else {
-    uv_idle_stop(&rt->idle);
+    uv_idle_stop(&own[IDLE].uv.idle);
   }
 }
 
@@ -224,7 +264,10 @@ void cnet_runtime_post(cnet_runtime *rt, cnet_event *event) {
 /* ---- run and stop ---- */
 
 void cnet_runtime_stop(cnet_runtime *rt) {
-  if (!rt->running) return;
+  if (!rt->running) {
+    if (rt->guard) uv_stop(rt->loop); /* perhaps under uv.run() */
+    return;
+  }
   if (!rt->stopped && rt->in_loop) {
     rt->resuming = true;
     rt->resume_phase = rt->phase;
@@ -253,9 +296,26 @@ static bool resume(cnet_runtime *rt) {
   return any;
 }
 
-static bool something_alive(cnet_runtime *rt) {
-  return uv_loop_alive(rt->loop) || rt->deferred.head || rt->closes.head || rt->posted.head ||
-         rt->tick_head != rt->tick_tail;
+static bool something_left(const cnet_runtime *rt) {
+  return rt->deferred.head || rt->closes.head || rt->posted.head || rt->tick_head != rt->tick_tail;
+}
+
+static bool something_alive(cnet_runtime *rt) { return something_left(rt) || uv_loop_alive(rt->loop); }
+
+/* On luv's loop uv.run may come next, or is running: it must find what net.run would begin with. */
+static void on_ticker(uv_idle_t *ticker) {
+  cnet_runtime *rt = MEMORY_OF(ticker)->rt;
+  if (rt->closed || cnet_runtime_holds(rt)) return;
+  uv_idle_stop(ticker);
+  resume(rt);
+  cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
+}
+
+/* uv.run() in a callback of ours: it could wait for ever for what that callback keeps from being told. */
+static void on_prepare(uv_prepare_t *prepare) { cnet_runtime_holds(MEMORY_OF(prepare)->rt); }
+
+void cnet_runtime_want_ticker(cnet_runtime *rt) {
+  if (!rt->closed) uv_idle_start(&rt->memory->own[TICKER].uv.idle, on_ticker);
 }
 
 static bool in_finalizer(lua_State *L) {
@@ -267,6 +327,15 @@ static bool in_finalizer(lua_State *L) {
     if (ar.name && strcmp(ar.name, "__gc") == 0 && strcmp(ar.namewhat, "metamethod") == 0) return true;
   }
   return false;
+}
+
+/* The handler, or nil, is on top of the main thread's stack. */
+static void set_up_on_luv(cnet_runtime *rt) {
+  cnet_runtime_push(rt->L);
+  lua_pushvalue(rt->L, -2);
+  lua_setiuservalue(rt->L, -2, CNET_RUNTIME_HANDLER);
+  lua_pop(rt->L, 1);
+  uv_idle_stop(&rt->memory->own[TICKER].uv.idle);
 }
 
 static int net_run(lua_State *L) {
@@ -285,7 +354,7 @@ static int net_run(lua_State *L) {
     if (!lua_isnoneornil(L, 2) && !lua_isfunction(L, 2))
       return cnet_error_arg_type(L, "argument", "handler", "of type function", 2);
   }
-  if (rt->running) return luaL_error(L, "net.run() is running already: call it outside of callbacks");
+  if (rt->running || rt->in_body) return luaL_error(L, "net.run() is running already: call it outside of callbacks");
   if (in_finalizer(L)) return luaL_error(L, "net.run() cannot be called in a finalizer");
   if (!rt->entry) cnet_protect_init(L, rt);
   lua_settop(L, 2);
@@ -294,6 +363,7 @@ static int net_run(lua_State *L) {
   lua_pushvalue(L, handler);
   if (L != rt->L) lua_xmove(L, rt->L, 1);
   rt->handler = lua_isfunction(rt->L, -1) ? lua_gettop(rt->L) : 0;
+  if (rt->guard) set_up_on_luv(rt);
   rt->running = rt->ever_ran = true;
   rt->stopped = rt->failed = false;
   cnet_interrupt_arm(rt);
@@ -307,12 +377,13 @@ static int net_run(lua_State *L) {
   rt->running = rt->stopped = false;
   rt->handler = 0;
   lua_settop(rt->L, rt->L == L ? 2 : top);
+  if (rt->guard && something_left(rt)) cnet_runtime_want_ticker(rt);
   if (rt->failed) {
     rt->failed = false;
     cnet_runtime_push(L);
-    lua_getiuservalue(L, -1, 1);
+    lua_getiuservalue(L, -1, CNET_RUNTIME_ERROR);
     lua_pushboolean(L, 0);
-    lua_setiuservalue(L, -3, 1);
+    lua_setiuservalue(L, -3, CNET_RUNTIME_ERROR);
     return lua_error(L);
   }
   lua_pushboolean(L, something_alive(rt));
@@ -346,9 +417,27 @@ static int net_backend_timeout(lua_State *L) {
 
 /* ---- the end ---- */
 
+/* Calls fn for every handle of ours; on luv's loop the others are luv's. */
+typedef struct {
+  const cnet_runtime *rt;
+  uv_walk_cb fn;
+  void *arg;
+} walk;
+
+static void walk_one(uv_handle_t *handle, void *arg) {
+  const walk *w = arg;
+  const uv_handle_t *guard = w->rt->guard;
+  if (!guard || (handle->data == guard->data && handle != guard)) w->fn(handle, w->arg);
+}
+
+static void walk_ours(const cnet_runtime *rt, uv_walk_cb fn, void *arg) {
+  walk w = {rt, fn, arg};
+  uv_walk(rt->loop, walk_one, &w);
+}
+
 static void on_dispose(uv_handle_t *handle) {
-  cnet_disposable *owner = handle->data;
-  if (owner) owner->dispose(handle);
+  const cnet_disposable *of_handle = (const cnet_disposable *)(const void *)handle - 1;
+  if (of_handle->dispose) of_handle->dispose(handle);
 }
 
 static void close_handle(uv_handle_t *handle, void *arg) {
@@ -372,17 +461,10 @@ static void close_descriptor(uv_handle_t *handle, void *arg) {
   if ((handle->type == UV_TCP || handle->type == UV_NAMED_PIPE) && uv_fileno(handle, &fd) == 0 && fd > 2) close(fd);
 }
 
-/* The loop lies apart from the runtime's userdata: after an exit inside a callback libuv may still look at it. */
-struct cnet_loop_memory {
-  struct cnet_loop_memory *next;
-  uv_loop_t loop;
-  char read_buffer[CNET_READ_BUFFER];
-};
-
 /* What is left to the exit stays reachable, so that leak checkers see that it is no leak. */
-static _Atomic(struct cnet_loop_memory *) left_to_the_exit;
+static _Atomic(memory_t *) left_to_the_exit;
 
-static void leave_to_the_exit(struct cnet_loop_memory *memory) {
+static void leave_to_the_exit(memory_t *memory) {
   memory->next = atomic_load(&left_to_the_exit);
   while (!atomic_compare_exchange_weak(&left_to_the_exit, &memory->next, memory)) {
   }
@@ -394,39 +476,53 @@ static void count_open(uv_handle_t *handle, void *arg) {
 }
 
 static void warn_if_forgotten(cnet_runtime *rt) {
-  int open = rt->left_open || rt->loop->active_reqs.count > 0 ? 1 : 0;
+  int open = rt->left_open || (!rt->guard && rt->loop->active_reqs.count > 0) ? 1 : 0;
   if (rt->ever_ran) return;
-  uv_walk(rt->loop, count_open, &open);
+  walk_ours(rt, count_open, &open);
   if (open > 0 || rt->tick_head != rt->tick_tail)
-    fprintf(stderr, "cnet: the script ended with something still open, and never called net.run()\n");
+    fprintf(stderr, "cnet: the script ended with something still open, and never called net.run()%s\n",
+            rt->guard ? " or uv.run()" : "");
 }
 
-static int runtime_gc(lua_State *L) {
-  cnet_runtime *rt = lua_touserdata(L, 1);
-  if (!rt->open || rt->closed) return 0;
+static void close_loop(uv_loop_t *loop) {
+  while (uv_loop_close(loop) == UV_EBUSY) uv_run(loop, UV_RUN_ONCE);
+}
+
+/* lua_close inside of a close callback on luv's loop: libuv does not come back to the others that it was about to
+ * close, and luv would wait for them for ever. */
+static void give_back_closing(cnet_runtime *rt) {
+  uv_handle_t **last = &rt->loop->closing_handles;
+  while (*last) last = &(*last)->next_closing;
+  *last = rt->closing_next;
+}
+
+void cnet_runtime_close(cnet_runtime *rt) {
+  if (!rt->open || rt->closed) return;
   rt->closed = true;
   warn_if_forgotten(rt);
   if (rt->flush) rt->flush(NULL, rt);
-  if (rt->in_loop) {
-    cnet_interrupt_disarm(rt);
-    uv_walk(rt->loop, close_descriptor, NULL);
-    free(rt->gathered);
-    free(rt->spare_request);
-    free(rt->free_places);
+  free(rt->gathered);
+  free(rt->spare_request);
+  free(rt->free_places);
+  if (rt->in_loop) cnet_interrupt_disarm(rt);
+  if (rt->in_loop && !rt->guard) {
+    walk_ours(rt, close_descriptor, NULL);
     leave_to_the_exit(rt->memory);
-    return 0;
+    return;
   }
   events_drop(&rt->deferred);
   events_drop(&rt->closes);
   events_drop(&rt->posted);
-  uv_walk(rt->loop, close_handle, NULL);
-  while (uv_loop_close(rt->loop) == UV_EBUSY) uv_run(rt->loop, UV_RUN_ONCE);
   if (rt->spare_fd >= 0) close(rt->spare_fd);
-  free(rt->timers);
-  free(rt->gathered);
-  free(rt->spare_request);
-  free(rt->free_places);
+  walk_ours(rt, close_handle, NULL);
+  if (rt->closing_next) give_back_closing(rt);
+  if (rt->guard) return; /* luv runs its loop until all of its handles are closed, and so frees what ours are in */
+  close_loop(rt->loop);
   free(rt->memory);
+}
+
+static int runtime_gc(lua_State *L) {
+  cnet_runtime_close(lua_touserdata(L, 1));
   return 0;
 }
 
@@ -451,27 +547,110 @@ static void open_standard_descriptors(void) {
     if (fcntl(fd, F_GETFD) == -1 && errno == EBADF && open("/dev/null", O_RDWR) != fd) return;
 }
 
+static void on_wake(uv_async_t *wake) { cnet_interrupt_on_wake(MEMORY_OF(wake)->rt); }
+
+/* The handles that the runtime itself has on the loop. */
+static int open_handles(memory_t *memory, uv_loop_t *loop) {
+  own_handle *own = memory->own;
+  int i, status = uv_async_init(loop, &own[WAKE].uv.async, on_wake);
+  if (status < 0) return status;
+  uv_check_init(loop, &own[CHECK].uv.check);
+  uv_idle_init(loop, &own[IDLE].uv.idle);
+  uv_idle_init(loop, &own[TICKER].uv.idle);
+  uv_prepare_init(loop, &own[NESTED].uv.prepare);
+  for (i = 0; i < OWN_HANDLES; i++) {
+    own[i].memory = memory;
+    cnet_runtime_adopt(memory->rt, &own[i].uv.handle);
+  }
+  uv_unref(&own[CHECK].uv.handle);
+  uv_unref(&own[WAKE].uv.handle);
+  uv_unref(&own[NESTED].uv.handle);
+  memory->open = OWN_HANDLES;
+  return 0;
+}
+
+static void use_memory(cnet_runtime *rt, memory_t *memory) {
+  rt->memory = memory;
+  rt->read_buffer = memory->read_buffer;
+  rt->wake = &memory->own[WAKE].uv.async;
+}
+
 static void open_loop(lua_State *L, cnet_runtime *rt) {
   int status;
-  rt->memory = calloc(1, sizeof *rt->memory);
-  if (!rt->memory) luaL_error(L, "not enough memory");
-  rt->loop = &rt->memory->loop;
-  rt->read_buffer = rt->memory->read_buffer;
+  memory_t *memory = calloc(1, sizeof *memory);
+  if (!memory) luaL_error(L, "not enough memory");
+  memory->rt = rt;
   open_standard_descriptors();
-  status = uv_loop_init(rt->loop);
+  status = uv_loop_init(&memory->loop);
+  if (status == 0) {
+    status = open_handles(memory, &memory->loop);
+    if (status < 0) uv_loop_close(&memory->loop);
+  }
   if (status < 0) {
-    free(rt->memory);
+    free(memory);
     luaL_error(L, "cnet: no event loop: %s", uv_strerror(status));
   }
-  rt->loop->data = rt;
-  uv_check_init(rt->loop, &rt->check);
-  uv_idle_init(rt->loop, &rt->idle);
-  uv_async_init(rt->loop, &rt->wake, cnet_interrupt_on_wake);
-  rt->check.data = rt->idle.data = rt->wake.data = NULL;
-  uv_unref((uv_handle_t *)&rt->check);
-  uv_unref((uv_handle_t *)&rt->wake);
+  rt->loop = &memory->loop;
+  use_memory(rt, memory);
   rt->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   rt->open = true;
+}
+
+/* ---- luv's loop ---- */
+
+static void count(uv_handle_t *handle, void *arg) {
+  (void)handle;
+  ++*(int *)arg;
+}
+
+bool cnet_runtime_has_open_only(cnet_runtime *rt, int handles) {
+  int n = 0;
+  uv_walk(rt->loop, count, &n);
+  return n == OWN_HANDLES + handles && rt->loop->active_reqs.count == 0 && !rt->deferred.head && !rt->closes.head &&
+         !rt->posted.head;
+}
+
+static void release(uv_handle_t *handle) {
+  memory_t *memory = MEMORY_OF(handle);
+  if (--memory->open == 0) free(memory);
+}
+
+/* The runtime's memory on luv's loop; NULL with *status set. It is freed once its handles are closed. */
+static memory_t *new_guest(cnet_runtime *rt, int *status) {
+  int i;
+  memory_t *memory = calloc(1, sizeof *memory);
+  *status = UV_ENOMEM;
+  if (!memory) return NULL;
+  memory->rt = rt;
+  for (i = 0; i < OWN_HANDLES; i++) memory->own[i].disposable.dispose = release;
+  *status = open_handles(memory, rt->loop);
+  if (*status == 0) return memory;
+  free(memory);
+  return NULL;
+}
+
+int cnet_runtime_share(cnet_runtime *rt, uv_loop_t *loop, uv_handle_t *guard, int (*move)(void *arg), void *arg) {
+  uv_loop_t *old_loop = rt->loop;
+  memory_t *old = rt->memory, *memory;
+  int i, status;
+  rt->loop = loop;
+  rt->guard = guard;
+  memory = new_guest(rt, &status);
+  if (memory && move) status = move(arg);
+  if (status < 0) {
+    for (i = 0; memory && i < OWN_HANDLES; i++) close_handle(&memory->own[i].uv.handle, NULL);
+    rt->loop = old_loop;
+    rt->guard = NULL;
+    return status;
+  }
+  use_memory(rt, memory);
+  uv_prepare_start(&memory->own[NESTED].uv.prepare, on_prepare);
+  for (i = 0; i < OWN_HANDLES; i++) close_handle(&old->own[i].uv.handle, NULL);
+  close_loop(old_loop);
+  free(old);
+  cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
+  if (something_left(rt)) cnet_runtime_want_ticker(rt);
+  return 0;
 }
 
 cnet_runtime *cnet_runtime_open(lua_State *L) {
@@ -482,7 +661,7 @@ cnet_runtime *cnet_runtime_open(lua_State *L) {
     return rt;
   }
   lua_pop(L, 1);
-  rt = lua_newuserdatauv(L, sizeof *rt, 1);
+  rt = lua_newuserdatauv(L, sizeof *rt, CNET_RUNTIME_USERVALUES);
   memset(rt, 0, sizeof *rt);
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
   rt->L = lua_tothread(L, -1);

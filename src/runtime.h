@@ -36,10 +36,15 @@ typedef struct {
   cnet_event *head, *tail;
 } cnet_event_list;
 
-/* The first field of what any uv_handle_t's `data` points to, unless it is NULL: how lua_close frees it. */
+/* Stands right before every uv_handle_t of ours: how lua_close frees what the handle is in, unless it is NULL. */
 typedef struct {
   void (*dispose)(uv_handle_t *handle);
 } cnet_disposable;
+
+/* What a handle of ours is in. Its `data` does not tell: see cnet_runtime_adopt. */
+#define CNET_HANDLE_OWNER(type, field, handle) ((type *)(void *)((char *)(handle)-offsetof(type, field)))
+#define CNET_RIGHT_BEFORE(type, disposable, handle) \
+  _Static_assert(offsetof(type, disposable) + sizeof(cnet_disposable) == offsetof(type, handle), "right before it")
 
 enum { CNET_CLASS_LIMIT = 20 };
 
@@ -69,10 +74,12 @@ struct cnet_runtime {
   cnet_event_list closes;   /* close callbacks that came while stopped */
   cnet_event_list posted;   /* for the next turn of the loop */
 
-  uv_check_t check;
-  uv_idle_t idle;
-  uv_async_t wake;                      /* Ctrl-C */
-  void (*run_timers)(cnet_runtime *rt); /* the rest of a turn that was stopped */
+  struct cnet_loop_memory *memory; /* the loop, the read buffer, and the handles of the runtime itself */
+  uv_async_t *wake;                /* Ctrl-C */
+  uv_handle_t *guard;              /* on luv's loop: see shared_loop.c; NULL on a loop of our own */
+  uv_handle_t *closing_next;       /* there, in a close callback: what libuv closes next */
+  int (*luv_pcall)(lua_State *L, int nargs, int nresults, int flags); /* how luv calls its callbacks */
+  void (*run_timers)(cnet_runtime *rt);                               /* the rest of a turn that was stopped */
   void (*run_immediates)(cnet_runtime *rt);
   bool immediates_pending;
   bool immediates_ref;
@@ -88,12 +95,14 @@ struct cnet_runtime {
   void (*flush)(lua_State *L, cnet_runtime *rt);
   bool in_body;                               /* a callback runs: it may gather */
   void (*hot_stand_in)(lua_State *L, int fn); /* see emitter.c and pipe.c */
-  struct cnet_loop_memory *memory;            /* where the loop and the buffer lie */
   unsigned last_server_key;                   /* see server_holders.c */
   const struct cnet_primary_ops *primary;     /* in a worker of a cluster; NULL elsewhere. See server_listen.h */
   void *spare_request;                        /* one that could not be pinned, for the next; see handle.c */
   int spare_fd;                               /* a descriptor to give up when there are no more; see handle.c */
 };
+
+/* User values of the runtime's userdata: an error on its way to net.run, and net.run's message handler. */
+enum { CNET_RUNTIME_ERROR = 1, CNET_RUNTIME_HANDLER, CNET_RUNTIME_USERVALUES = 2 };
 
 /* The runtime of this state, made when first asked for. Leaves nothing on the stack. */
 cnet_runtime *cnet_runtime_open(lua_State *L);
@@ -127,8 +136,29 @@ void cnet_tick_object(lua_State *L, cnet_runtime *rt, lua_CFunction fn, int inde
 /* Runs ticks until none are left or the runtime is stopped; the queue is at index queue. Inside protect only. */
 void cnet_ticks_run(lua_State *L, cnet_runtime *rt, int queue);
 
+/* Every uv_handle_t of ours, once libuv has initialized it. On luv's loop luv looks at the data of all handles. */
+static inline void cnet_runtime_adopt(const cnet_runtime *rt, uv_handle_t *handle) {
+  handle->data = rt->guard ? rt->guard->data : NULL;
+}
+/* Asked by every callback of libuv: must it keep out of Lua? Between the end of net.run and its return, and if a
+ * callback of ours has called uv.run. What comes meanwhile waits, and the loop is told to end. */
+static inline bool cnet_runtime_holds(const cnet_runtime *rt) {
+  if (!rt->stopped && !rt->in_body) return false;
+  uv_stop(rt->loop);
+  return true;
+}
+/* Is nothing open but `handles` handles? Nothing is under way then either. */
+bool cnet_runtime_has_open_only(cnet_runtime *rt, int handles);
+/* Leaves the loop of its own for this one, where `guard` is a handle of luv's. Nothing may be open but what `move`
+ * moves, which is called with the new loop in place. Does not raise: 0, or a libuv error and nothing has changed. */
+int cnet_runtime_share(cnet_runtime *rt, uv_loop_t *loop, uv_handle_t *guard, int (*move)(void *arg), void *arg);
+/* The end of the state: closes all handles of ours. Calls no Lua. */
+void cnet_runtime_close(cnet_runtime *rt);
+
 /* Makes net.run return once the current callback is done. */
 void cnet_runtime_stop(cnet_runtime *rt);
+/* On luv's loop: goes on as soon as may be with what is left over. */
+void cnet_runtime_want_ticker(cnet_runtime *rt);
 /* Delivers an event in the next turn of the loop, which it keeps alive until then. */
 void cnet_runtime_post(cnet_runtime *rt, cnet_event *event);
 /* Starts or stops what drives immediates: `ref` tells whether they keep the loop alive. */

@@ -729,8 +729,7 @@ static int method_close(lua_State *L) { /* __close: (self, error) */
 static int socket_gc(lua_State *L) {
   cnet_socket *s = lua_touserdata(L, 1);
   cnet_socket_free_timers(s);
-  if (s->handle) cnet_handle_abandon(s->handle);
-  s->handle = NULL;
+  cnet_handle_finalize(s->stream.emitter.object.rt, &s->handle);
   unlink_from_group(s);
   return 0;
 }

@@ -10,8 +10,8 @@
 #define TIMEOUT_MAX 2147483647.0
 
 struct cnet_timers {
-  cnet_disposable disposable; /* handle.data points here */
   cnet_runtime *rt;
+  cnet_disposable disposable;
   uv_timer_t handle;
   cnet_timer_lists lists;
   uint64_t next_expiry, now; /* `now` of the turn: one that was stopped goes on with it */
@@ -22,6 +22,7 @@ struct cnet_timers {
 };
 
 typedef struct cnet_timers timers_t;
+CNET_RIGHT_BEFORE(timers_t, disposable, handle);
 
 /* ---- the one uv_timer_t ---- */
 
@@ -29,8 +30,9 @@ static void on_timer(uv_timer_t *handle);
 static void run_timers(cnet_runtime *rt);
 
 static void on_dispose(uv_handle_t *handle) {
-  timers_t *timers = handle->data;
+  timers_t *timers = CNET_HANDLE_OWNER(timers_t, handle, handle);
   cnet_timer_list_free_all(&timers->lists);
+  free(timers);
 }
 
 static timers_t *timers_of(lua_State *L, cnet_runtime *rt) {
@@ -46,7 +48,7 @@ static timers_t *timers_of(lua_State *L, cnet_runtime *rt) {
   cnet_link_init(&timers->immediates.outstanding);
   uv_timer_init(rt->loop, &timers->handle);
   uv_unref((uv_handle_t *)&timers->handle);
-  timers->handle.data = timers;
+  cnet_runtime_adopt(rt, (uv_handle_t *)&timers->handle);
   rt->timers = timers;
   rt->run_timers = run_timers;
   return timers;
@@ -201,10 +203,10 @@ static void run_timers(cnet_runtime *rt) {
 }
 
 static void on_timer(uv_timer_t *handle) {
-  timers_t *timers = handle->data;
+  timers_t *timers = CNET_HANDLE_OWNER(timers_t, handle, handle);
   cnet_runtime *rt = timers->rt;
   if (rt->closed) return;
-  if (rt->stopped || rt->hold_timers) {
+  if (cnet_runtime_holds(rt) || rt->hold_timers) {
     uv_timer_start(handle, on_timer, 1, 0); /* 0 would be due in this turn again, for ever */
     return;
   }

@@ -1366,6 +1366,13 @@ function net.backendFd() end
 ---@return integer
 function net.backendTimeout() end
 
+---Goes over to luv's loop, with the timers, files and processes of luv beside cnet under either `net.run()` or
+---`uv.run()`. Call it right after both are loaded: `require "luv"`, then `require "cnet"`.
+---
+---Raises an error that says why if luv is not loaded, is linked to another libuv, or something of cnet's is open.
+---@return table luv
+function net.useLuv() end
+
 ---Calls the function with the arguments once after `ms` milliseconds, 1 by default and at least.
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`.
