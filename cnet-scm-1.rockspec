@@ -73,6 +73,7 @@ build = {
             "src/socket_state.c",
             "src/spawn_options.c",
             "src/stream.c",
+            "src/strict.c",
             "src/timer.c",
             "src/timer_list.c",
             "src/worker.c",

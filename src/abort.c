@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "strict.h"
 
 enum { SIGNAL_REASON = 1, SIGNAL_ONABORT = 2 }; /* slots of a signal */
 enum { CONTROLLER_SIGNAL = 1 };                 /* slot of a controller */
@@ -182,6 +183,7 @@ static int method_add_event_listener(lua_State *L) {
   cnet_runtime *rt = cnet_runtime_of(L);
   bool once = false, there;
   check_event(L);
+  cnet_strict_event(L, rt, 1, 2);
   if (lua_istable(L, 4)) {
     lua_getfield(L, 4, "once");
     once = lua_toboolean(L, -1);
@@ -216,7 +218,10 @@ static const cnet_member signal_members[] = {{"aborted", NULL, get_aborted, NULL
                                              {"removeEventListener", method_remove_event_listener, NULL, NULL},
                                              {NULL, NULL, NULL, NULL}};
 
+static const char events[] = "abort";
+
 static const cnet_class signal_class = {.id = CNET_ABORT_SIGNAL,
+                                        .events = events,
                                         .name = "AbortSignal",
                                         .parent = &cnet_emitter_class,
                                         .members = signal_members,

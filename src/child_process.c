@@ -10,6 +10,7 @@
 #include "protect.h"
 #include "signals.h"
 #include "spawn_options.h"
+#include "strict.h"
 
 enum { SLOT_STDIO = CNET_SLOT_FIRST_TARGET, SLOT_FILE, SLOT_ARGS };
 
@@ -369,6 +370,7 @@ static int child_process_fork(lua_State *L) {
     if (!lua_istable(L, 3)) return cnet_error_arg_type(L, "argument", "options", "of type table", 3);
     options = 3;
   }
+  if (options) cnet_strict_options(L, cnet_runtime_of(L), options, "child_process.fork", cnet_spawn_option_names, "");
   cnet_child_process_fork(L, 1, args, options);
   return 1;
 }
@@ -500,7 +502,10 @@ static const cnet_member members[] = {
 
 static const cnet_member *const more[] = {cnet_ipc_members, NULL};
 
+static const char events[] = "close disconnect exit internalMessage message spawn";
+
 const cnet_class cnet_child_process_class = {.id = CNET_CHILD_PROCESS,
+                                             .events = events,
                                              .name = "ChildProcess",
                                              .parent = &cnet_emitter_class,
                                              .members = members,

@@ -63,6 +63,7 @@ typedef struct cnet_class {
    * which spares the look-up by name (cnet_emit_hot). For a C function rt->hot_stand_in says what stands there. */
   const char *hot_event;
   int hot_listener;
+  const char *events; /* for net.strict: their names, but for those that every emitter has; NULL: any */
 } cnet_class;
 
 /* The first field of every object. */

@@ -2,7 +2,10 @@
 
 static const char cluster_key = 0; /* registry: the object */
 
-static const cnet_class cluster_class = {.id = CNET_CLUSTER, .name = "cnet.cluster", .parent = &cnet_emitter_class};
+static const char events[] = "disconnect exit fork listening message online setup";
+
+static const cnet_class cluster_class = {
+    .id = CNET_CLUSTER, .name = "cnet.cluster", .parent = &cnet_emitter_class, .events = events};
 
 cnet_cluster *cnet_cluster_push(lua_State *L) {
   cnet_cluster *cluster;

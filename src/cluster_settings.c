@@ -7,6 +7,8 @@
 #include "child_process.h"
 #include "cluster.h"
 #include "error.h"
+#include "spawn_options.h"
+#include "strict.h"
 
 extern char **environ;
 
@@ -80,9 +82,11 @@ void cnet_cluster_settings_set_up(lua_State *L, int options) {
 }
 
 static int cluster_setup_primary(lua_State *L) {
+  static const char names[] = "exec args";
   cnet_cluster_take_arguments(L);
   lua_settop(L, 1);
   if (!lua_isnil(L, 1) && !lua_istable(L, 1)) return cnet_error_arg_type(L, "argument", "settings", "a table", 1);
+  cnet_strict_options(L, cnet_runtime_open(L), 1, "cluster.setupPrimary", names, cnet_spawn_option_names);
   cnet_cluster_settings_set_up(L, 1);
   return 0;
 }

@@ -21,6 +21,7 @@
 #include "shared_loop.h"
 #include "socket.h"
 #include "socket_list.h"
+#include "strict.h"
 #include "timer.h"
 
 #define CNET_EXPORT __attribute__((visibility("default")))
@@ -50,6 +51,7 @@ int luaopen_cnet(lua_State *L) {
   cnet_socket_list_register(L);
   cnet_process_register(L);
   cnet_shared_loop_register(L);
+  cnet_strict_register(L);
   cnet_cluster_child_begin(L); /* a worker may never ask for cnet.cluster */
   return 1;
 }

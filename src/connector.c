@@ -9,6 +9,7 @@
 #include "error.h"
 #include "lookup.h"
 #include "socket_options.h"
+#include "strict.h"
 
 /* The tables that stand for a connect() and its attempts are described in attempt.h. */
 
@@ -432,6 +433,7 @@ static void connect_socket(lua_State *L, int self) {
   lua_Number timeout;
   bool is_path;
   luaL_checkstack(L, 30, NULL);
+  cnet_strict_options(L, cnet_stream_runtime(&s->stream), options, "connect", cnet_socket_option_names, "");
   if (!lua_isnil(L, callback)) {
     lua_pushvalue(L, callback);
     cnet_emitter_once(L, cnet_stream_runtime(&s->stream), self, "connect");
@@ -477,6 +479,7 @@ static int net_connect(lua_State *L) {
   int i;
   cnet_runtime_check(L, cnet_runtime_of(L));
   normalize(L, 1);
+  cnet_strict_options(L, cnet_runtime_of(L), 1, "net.connect", cnet_socket_option_names, "");
   lua_pushcfunction(L, cnet_socket_class.construct);
   lua_pushvalue(L, 1);
   lua_call(L, 1, 1);

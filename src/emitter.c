@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "strict.h"
 
 /* The listeners' table: an event's name -> its function, or an array of them; 1..n -> the names in the order they
  * were first used. (A number as a name becomes a string, so the two never meet.) */
@@ -441,6 +442,7 @@ static int add_method(lua_State *L, bool once, bool front) {
   cnet_class_self(L, CNET_EVENT_EMITTER);
   check_name(L, 2);
   check_listener(L, 3);
+  cnet_strict_event(L, rt, 1, 2);
   lua_settop(L, 3);
   if (once) wrap_once(L, 1, 2);
   add(L, rt, 1, 2, 3, front);
@@ -462,6 +464,7 @@ static int method_remove_listener(lua_State *L) {
   cnet_class_self(L, CNET_EVENT_EMITTER);
   check_name(L, 2);
   check_listener(L, 3);
+  cnet_strict_event(L, rt, 1, 2);
   lua_settop(L, 3);
   remove_listener(L, rt, 1, 2, 3);
   hook(L, rt, 1, 2, CNET_LISTENER_REMOVED);
@@ -478,6 +481,7 @@ static int method_remove_all_listeners(lua_State *L) {
     hook(L, rt, 1, 0, CNET_LISTENERS_CLEARED);
   } else {
     check_name(L, 2);
+    cnet_strict_event(L, rt, 1, 2);
     clear_event(L, rt, 1, 2);
     hook(L, rt, 1, 2, CNET_LISTENERS_CLEARED);
   }
@@ -489,6 +493,7 @@ static int method_listener_count(lua_State *L) {
   int n = 0;
   cnet_class_self(L, CNET_EVENT_EMITTER);
   check_name(L, 2);
+  cnet_strict_event(L, cnet_runtime_of(L), 1, 2);
   lua_settop(L, 3);
   if (lua_isnil(L, 3)) {
     lua_pushinteger(L, entry_count(L, 1, 2));

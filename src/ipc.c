@@ -6,6 +6,7 @@
 #include "error.h"
 #include "handoff.h"
 #include "socket_list.h"
+#include "strict.h"
 
 /* The channel of the object, NULL if it has none or it has ended; pushes it, or what is there instead. */
 static cnet_channel *push_channel(lua_State *L, int self) {
@@ -279,6 +280,7 @@ static void check_message(lua_State *L, int message) {
 /* send(message[, handle[, options]][, callback]) */
 static int method_send(lua_State *L) {
   cnet_runtime *rt = check_self(L);
+  static const char names[] = "keepOpen";
   bool keep_open = false, good = false;
   int callback, handle;
   lua_settop(L, 5);
@@ -286,6 +288,7 @@ static int method_send(lua_State *L) {
   handle = callback != 3 && lua_toboolean(L, 3) ? 3 : 0;
   if (callback != 3 && callback != 4 && !lua_isnil(L, 4)) {
     if (!lua_istable(L, 4)) return cnet_error_arg_type(L, "argument", "options", "of type table", 4);
+    cnet_strict_options(L, rt, 4, "send", names, "");
     lua_getfield(L, 4, "keepOpen");
     keep_open = lua_toboolean(L, -1);
   }

@@ -6,6 +6,7 @@
 
 #include "args.h"
 #include "error.h"
+#include "strict.h"
 
 int cnet_listen_callback(lua_State *L) {
   int last = lua_gettop(L);
@@ -103,7 +104,11 @@ static bool read_fd(lua_State *L, int index, int *fd) {
 
 /* listen{...} */
 static void parse_table(lua_State *L, cnet_listen_options *out) {
+  static const char names[] =
+      "port host path fd handle _handle backlog exclusive reusePort ipv6Only readableAll writableAll "
+      "signal";
   int port, path, host;
+  cnet_strict_options(L, cnet_runtime_of(L), out->options, "server:listen", names, "");
   if (field(L, out->options, "ipv6Only") == LUA_TBOOLEAN) out->ipv6_only = lua_toboolean(L, -1);
   out->exclusive = flag(L, out->options, "exclusive");
   out->reuse_port = flag(L, out->options, "reusePort");

@@ -3,6 +3,7 @@
 #include "error.h"
 #include "readable.h"
 #include "socket.h"
+#include "strict.h"
 
 /* One pipe is a table, the link: source, destination, its listeners by name, ondrain once it was needed, cleaned. Each
  * listener is a closure over the runtime and the link. */
@@ -256,9 +257,11 @@ static void check_destination(lua_State *L, int index) {
 static int method_pipe(lua_State *L) {
   cnet_stream *s = cnet_class_self(L, CNET_SOCKET);
   cnet_runtime *rt = cnet_runtime_of(L);
+  static const char names[] = "end end_";
   bool ends = true;
   lua_settop(L, 3);
   check_destination(L, 2);
+  cnet_strict_options(L, rt, 3, "socket:pipe", names, "");
   if (lua_istable(L, 3)) {
     if (lua_getfield(L, 3, "end") == LUA_TNIL) {
       lua_pop(L, 1);

@@ -272,7 +272,10 @@ static int process_gc(lua_State *L) {
 
 static const cnet_member *const more[] = {cnet_ipc_members, NULL};
 
+static const char events[] = "disconnect exit internalMessage message"; /* and signals */
+
 static const cnet_class process_class = {.id = CNET_PROCESS,
+                                         .events = events,
                                          .name = "net.process",
                                          .parent = &cnet_emitter_class,
                                          .members = members,

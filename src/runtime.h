@@ -58,6 +58,7 @@ struct cnet_runtime {
   bool stopped; /* no Lua until net.run has returned */
   bool failed;  /* an error is parked */
   bool ever_ran;
+  bool strict;      /* see strict.h */
   bool left_open;   /* lua_close has found a socket or server open */
   bool resuming;    /* the last turn was stopped in resume_phase */
   bool hold_timers; /* until the check phase of a resumed turn has passed */

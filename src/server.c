@@ -7,6 +7,7 @@
 #include "error.h"
 #include "server_holders.h"
 #include "server_listen.h"
+#include "strict.h"
 
 static cnet_server *self_server(lua_State *L) { return cnet_class_self(L, CNET_SERVER); }
 
@@ -172,9 +173,12 @@ static int set_high_water_mark(lua_State *L) {
 
 /* ---- the class ---- */
 
-static void read_options(lua_State *L, int options, cnet_socket_options *out) {
+static void read_options(lua_State *L, const cnet_runtime *rt, int options, cnet_socket_options *out) {
+  static const char names[] =
+      "allowHalfOpen pauseOnConnect noDelay keepAlive keepAliveInitialDelay highWaterMark blockList";
   out->high_water_mark = CNET_DEFAULT_HIGH_WATER_MARK;
   if (!options) return;
+  cnet_strict_options(L, rt, options, "net.createServer", names, "");
   out->allow_half_open = cnet_option_true(L, options, "allowHalfOpen");
   out->pause_on_create = cnet_option_true(L, options, "pauseOnConnect");
   out->no_delay = cnet_option_true(L, options, "noDelay");
@@ -199,7 +203,7 @@ static cnet_server *new_server(lua_State *L, cnet_runtime *rt, int options) {
   cnet_server *s = cnet_class_new(L, rt, sizeof *s, CNET_USERVALUES);
   cnet_emitter_init(&s->emitter);
   cnet_server_init_connections(s);
-  read_options(L, options, &s->accept);
+  read_options(L, rt, options, &s->accept);
   if (options) read_block_list(L, rt, options, lua_gettop(L));
   cnet_class_dress(L, rt, &cnet_server_class);
   return s;
@@ -287,7 +291,10 @@ static const cnet_member members[] = {
 
 static const cnet_member *const more[] = {cnet_server_connections_members, cnet_server_holders_members, NULL};
 
+static const char events[] = "close connection drop listening";
+
 const cnet_class cnet_server_class = {.id = CNET_SERVER,
+                                      .events = events,
                                       .name = "net.Server",
                                       .parent = &cnet_emitter_class,
                                       .members = members,

@@ -8,6 +8,7 @@
 #include "readable.h"
 #include "socket_options.h"
 #include "socket_state.h"
+#include "strict.h"
 #include "writable.h"
 
 static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }
@@ -572,10 +573,17 @@ static void read_options(lua_State *L, cnet_socket *s, int self, int options) {
   }
 }
 
+const char cnet_socket_option_names[] =
+    "allowHalfOpen autoSelectFamily autoSelectFamilyAttemptTimeout blockList connectTimeout family "
+    "fd handle highWaterMark hints host keepAlive keepAliveInitialDelay localAddress localPort "
+    "lookup manualStart noDelay objectMode path pauseOnCreate port readable readableHighWaterMark "
+    "readableObjectMode signal timeout writable writableHighWaterMark writableObjectMode";
+
 static int construct(lua_State *L) {
   cnet_runtime *rt = cnet_runtime_open(L);
   cnet_socket *s;
   lua_settop(L, 1);
+  cnet_strict_options(L, rt, 1, "net.Socket", cnet_socket_option_names, "");
   if (lua_type(L, 1) == LUA_TNUMBER) { /* the descriptor alone */
     lua_createtable(L, 0, 1);
     lua_insert(L, 1);
@@ -772,7 +780,12 @@ static const cnet_member members[] = {{"write", method_write, NULL, NULL},
 
 static const cnet_member *const more[] = {cnet_socket_options_members, cnet_socket_state_members, NULL};
 
+static const char events[] =
+    "close connect connectionAttempt connectionAttemptFailed connectionAttemptTimeout data drain end "
+    "finish lookup pause pipe prefinish readable ready resume timeout unpipe";
+
 const cnet_class cnet_socket_class = {.id = CNET_SOCKET,
+                                      .events = events,
                                       .name = "net.Socket",
                                       .parent = &cnet_emitter_class,
                                       .members = members,

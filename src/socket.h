@@ -84,4 +84,7 @@ void cnet_socket_leave(lua_State *L, cnet_socket *s, int self);
 /* Registers net.Socket and net.Stream in the table on top. */
 void cnet_socket_register(lua_State *L);
 
+/* What net.Socket, and connect, may be given. */
+extern const char cnet_socket_option_names[];
+
 #endif

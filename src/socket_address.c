@@ -6,6 +6,7 @@
 #include "address.h"
 #include "args.h"
 #include "error.h"
+#include "strict.h"
 
 enum { MAPPED = 12 }; /* bytes before the IPv4 address in an IPv4-mapped one */
 
@@ -137,6 +138,7 @@ static void set_default_address(lua_State *L, int address, int family) {
 
 static int construct(lua_State *L) {
   enum { OPTIONS = 1, FAMILY, ADDRESS, PORT, FLOWLABEL };
+  static const char names[] = "address family port flowlabel";
   cnet_runtime *rt = cnet_runtime_open(L);
   lua_Integer flowlabel;
   int family, port;
@@ -148,6 +150,7 @@ static int construct(lua_State *L) {
   }
   if (!lua_istable(L, OPTIONS) && !cnet_class_test(L, rt, OPTIONS, CNET_SOCKET_ADDRESS))
     return cnet_error_arg_type(L, "argument", "options", "of type table", OPTIONS);
+  cnet_strict_options(L, rt, OPTIONS, "net.SocketAddress", names, "");
   lua_getfield(L, OPTIONS, "family");
   lua_getfield(L, OPTIONS, "address");
   lua_getfield(L, OPTIONS, "port");

@@ -5,6 +5,7 @@
 
 #include "args.h"
 #include "error.h"
+#include "strict.h"
 #include "writable.h"
 
 static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }
@@ -33,12 +34,14 @@ static int pop_seconds(lua_State *L) {
 
 /* setKeepAlive(on, ms), or (on, {initialDelay = ms, interval = ms, count = n}) */
 static int method_set_keep_alive(lua_State *L) {
+  static const char names[] = "initialDelay interval count";
   cnet_socket *s = self_socket(L);
   bool on, changed;
   int delay, interval = s->keep_alive_interval, count = s->keep_alive_count;
   lua_settop(L, 3);
   on = cnet_truthy(L, 2);
   if (lua_istable(L, 3)) {
+    cnet_strict_options(L, cnet_runtime_of(L), 3, "socket:setKeepAlive", names, "");
     lua_getfield(L, 3, "interval");
     interval = pop_seconds(L);
     lua_getfield(L, 3, "count");

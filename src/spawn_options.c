@@ -378,6 +378,9 @@ static void read_stdio(lua_State *L, int options, cnet_spawn *out) {
 
 /* ---- for child_process.c ---- */
 
+const char cnet_spawn_option_names[] =
+    "cwd detached env execArgv execPath gid killSignal silent serialization signal stdio timeout uid";
+
 void cnet_spawn_read_fork(lua_State *L, int script, int args, int options, cnet_spawn *out) {
   luaL_checkstack(L, 40, NULL);
   memset(out, 0, sizeof *out);

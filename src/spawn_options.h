@@ -29,4 +29,7 @@ int cnet_spawn_check_signal(lua_State *L, int index);
 /* Pushes the error of a program, its name at index file, that could not be started. */
 void cnet_spawn_push_error(lua_State *L, int status, int file);
 
+/* The names of fork's options. */
+extern const char cnet_spawn_option_names[];
+
 #endif

@@ -153,7 +153,10 @@ static const cnet_member members[] = {{"send", method_send, NULL, NULL},
                                       {"isDead", method_is_dead, NULL, NULL},
                                       {NULL, NULL, NULL, NULL}};
 
+static const char events[] = "disconnect exit listening message online";
+
 static const cnet_class worker_class = {.id = CNET_WORKER,
+                                        .events = events,
                                         .name = "cluster.Worker",
                                         .parent = &cnet_emitter_class,
                                         .members = members,

@@ -1366,6 +1366,15 @@ function net.backendFd() end
 ---@return integer
 function net.backendTimeout() end
 
+---Strict mode, also by `CNET_STRICT=1` in the environment: the name of an event or an option that Node would ignore is
+---an error with code `ERR_INVALID_ARG_VALUE`, which suggests the right name. Events of your own are for a
+---`net.EventEmitter`, or have a name that is no string.
+---
+---Raises `ERR_INVALID_ARG_TYPE`.
+---@param on? boolean nil: as it is
+---@return boolean was
+function net.strict(on) end
+
 ---Goes over to luv's loop, with the timers, files and processes of luv beside cnet under either `net.run()` or
 ---`uv.run()`. Call it right after both are loaded: `require "luv"`, then `require "cnet"`.
 ---
