@@ -76,6 +76,7 @@ build = {
             "src/strict.c",
             "src/timer.c",
             "src/timer_list.c",
+            "src/version.c",
             "src/worker.c",
             "src/writable.c",
          },

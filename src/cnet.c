@@ -23,6 +23,7 @@
 #include "socket_list.h"
 #include "strict.h"
 #include "timer.h"
+#include "version.h"
 
 #define CNET_EXPORT __attribute__((visibility("default")))
 
@@ -32,8 +33,10 @@ CNET_EXPORT int luaopen_cnet_cluster(lua_State *L);
 
 int luaopen_cnet(lua_State *L) {
   luaL_checkversion(L);
+  cnet_version_check(L);
   cnet_runtime_open(L);
   lua_newtable(L);
+  cnet_version_register(L);
   cnet_error_register(L);
   cnet_runtime_register(L);
   cnet_address_register(L);

@@ -274,8 +274,14 @@ static const cnet_member *const more[] = {cnet_ipc_members, NULL};
 
 static const char events[] = "disconnect exit internalMessage message"; /* and signals */
 
+static int process_tostring(lua_State *L) {
+  lua_pushfstring(L, "net.process (%d)", (int)uv_os_getpid());
+  return 1;
+}
+
 static const cnet_class process_class = {.id = CNET_PROCESS,
                                          .events = events,
+                                         .tostring = process_tostring,
                                          .name = "net.process",
                                          .parent = &cnet_emitter_class,
                                          .members = members,

@@ -1301,6 +1301,8 @@ function process:exit(code) end
 ---An event's name: its listeners hear every 'error' first, and do not count as having handled it.
 ---[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#eventserrormonitor)
 ---@field errorMonitor lightuserdata
+---"cnet" and the version.
+---@field _VERSION string
 local net = {}
 
 ---Makes a server, which listens once `listen` is called. The listener is one for 'connection'.
