@@ -222,6 +222,7 @@ static void on_check(uv_check_t *check) {
   cnet_runtime *rt = MEMORY_OF(check)->rt;
   if (rt->closed || cnet_runtime_holds(rt)) return;
   rt->hold_timers = false;
+  if (rt->rearm_timers) rt->rearm_timers(rt);
   if (rt->posted.head) {
     /* what is posted while these run waits for the next turn */
     cnet_event_list now = rt->posted;
@@ -292,6 +293,7 @@ static bool resume(cnet_runtime *rt) {
     if (!rt->stopped) any = cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->closes) || any;
   }
   if (!rt->stopped) rt->resuming = false;
+  if (rt->rearm_timers && !rt->hold_timers) rt->rearm_timers(rt);
   cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
   return any;
 }

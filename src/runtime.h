@@ -81,6 +81,7 @@ struct cnet_runtime {
   uv_handle_t *closing_next;       /* there, in a close callback: what libuv closes next */
   int (*luv_pcall)(lua_State *L, int nargs, int nresults, int flags); /* how luv calls its callbacks */
   void (*run_timers)(cnet_runtime *rt);                               /* the rest of a turn that was stopped */
+  void (*rearm_timers)(cnet_runtime *rt);                             /* NULL unless they came due while stopped */
   void (*run_immediates)(cnet_runtime *rt);
   bool immediates_pending;
   bool immediates_ref;

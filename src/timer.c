@@ -202,12 +202,20 @@ static void run_timers(cnet_runtime *rt) {
   }
 }
 
+/* Before the loop goes on: from libuv 1.45 on a stopped turn still ends with its timers, and those that were put off
+ * then would be due only after what the next turn polls. */
+static void rearm_timers(cnet_runtime *rt) {
+  uv_timer_start(&rt->timers->handle, on_timer, 0, 0);
+  rt->rearm_timers = NULL;
+}
+
 static void on_timer(uv_timer_t *handle) {
   timers_t *timers = CNET_HANDLE_OWNER(timers_t, handle, handle);
   cnet_runtime *rt = timers->rt;
   if (rt->closed) return;
   if (cnet_runtime_holds(rt) || rt->hold_timers) {
     uv_timer_start(handle, on_timer, 1, 0); /* 0 would be due in this turn again, for ever */
+    rt->rearm_timers = rearm_timers;
     return;
   }
   timers->now = fresh_now(timers);
