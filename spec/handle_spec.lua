@@ -177,6 +177,10 @@ describe("a server without a descriptor to spare", function()
 
   it("goes on accepting when accept fails: 'error' without 'close'", function()
     if not limited() then return end
+    if tonumber(tostring(net):match "libuv %d+%.(%d+)") >= 45 then
+      pending "libuv tells of it no more since 1.45"
+      return
+    end
     if not os.execute "prlimit --pid $$ --nofile >/dev/null 2>&1" then
       pending "needs prlimit to take all descriptors away from a program that runs"
       return
