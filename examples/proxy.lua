@@ -7,6 +7,8 @@
 --   nc 127.0.0.1 8000
 local net = require "cnet"
 
+io.stdout:setvbuf "line" -- so that a line is seen at once in a log file too
+
 local from, to = arg[1], arg[2]
 if not to then
   io.stderr:write("usage: proxy.lua PORT|PATH HOST:PORT|PATH\n")
