@@ -119,7 +119,7 @@ int cnet_check_port(lua_State *L, int index, const char *name, bool allow_zero) 
 }
 
 const char *cnet_check_host(lua_State *L, int index) {
-  size_t length;
+  size_t length = 0;
   const char *host = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &length) : NULL;
   if (!host) cnet_error_arg_type(L, "argument", "hostname", "of type string", index);
   if (strlen(host) != length)
