@@ -261,6 +261,29 @@ describe("lua_close with a lookup on its way", function()
     assert.equal(5, code)
   end)
 
+  it("waits for those that a thread has begun, not for the others, in a callback and outside", function()
+    local library, why = support.compile [[
+      #define _GNU_SOURCE
+      #include <netdb.h>
+      #include <unistd.h>
+      int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+        (void)name, (void)service, (void)hints, (void)found;
+        if (write(1, ".", 1) == 1) usleep(50000);
+        return EAI_NONAME;
+      }
+    ]]
+    if not library then return pending(why) end
+    for _, leave in ipairs { "net.run 'nowait'", "net.nextTick(os.exit, 0, true) net.run()",
+      "net.setImmediate(os.exit, 0, true) net.run()" } do
+      local out, err, code = support.lua({
+        "local net = require 'cnet' for i = 1, 200 do net.connect(1, 'name' .. i):on('error', print) end " .. leave,
+        prefix = ("env LD_PRELOAD=%s:%s UV_THREADPOOL_SIZE=4"):format(os.getenv "LD_PRELOAD" or "", library),
+      })
+      assert.matches("^%.?%.?%.?%.?$", out)
+      assert.same({ "", 0 }, { err, code })
+    end
+  end)
+
   it("tells on stderr that the loop was never run", function()
     local out, err, code = support.lua [[
       require "cnet".createServer(print):listen(0, "localhost", print)

@@ -24,18 +24,26 @@ static void free_request(cnet_event *event) {
 }
 
 /* What is pinned while the name is looked up: a userdata whose user value is the function. It owns the request whenever
- * Lua may raise, before the thread has begun and after it is done; in between it must not: lua_close may collect it
- * while the thread still runs. */
+ * Lua may raise, before it is given to libuv and after it is done; in between libuv does. */
+typedef struct {
+  request *r;
+  bool on_its_way;
+} request_box;
+
 static int box_gc(lua_State *L) {
-  request **box = lua_touserdata(L, 1);
-  if (*box) free_request(&(*box)->event);
-  *box = NULL;
+  request_box *box = lua_touserdata(L, 1);
+  if (box->r && box->on_its_way) {
+    uv_cancel((uv_req_t *)&box->r->uv); /* lua_close: what no thread has begun is not waited for */
+  } else if (box->r) {
+    free_request(&box->r->event);
+  }
+  box->r = NULL;
   return 0;
 }
 
-static request **push_box(lua_State *L, int fn) {
-  request **box = lua_newuserdatauv(L, sizeof *box, 1);
-  *box = NULL;
+static request_box *push_box(lua_State *L, int fn) {
+  request_box *box = lua_newuserdatauv(L, sizeof *box, 1);
+  memset(box, 0, sizeof *box);
   luaL_newmetatable(L, "cnet.lookup");
   lua_pushcfunction(L, box_gc); /* each time: the first may have made the metatable and run out of memory here */
   lua_setfield(L, -2, "__gc");
@@ -75,14 +83,15 @@ static void push_result(lua_State *L, const request *r) {
 }
 
 static void deliver(lua_State *L, void *arg) {
-  request *r = arg, **box;
+  request *r = arg;
+  request_box *box;
   cnet_pin_push(L, r->rt, r);
   box = lua_touserdata(L, -1);
-  *box = r;
+  box->on_its_way = false;
   cnet_unpin(L, r->rt, r);
   lua_getiuservalue(L, -1, 1);
   push_result(L, r);
-  *box = NULL;
+  box->r = NULL;
   free_request(&r->event);
   lua_call(L, 2, 0);
 }
@@ -101,8 +110,8 @@ void cnet_lookup(lua_State *L, cnet_runtime *rt, const char *host, int family, i
                             .ai_socktype = SOCK_STREAM};
   size_t size = strlen(host) + 1;
   int fn = lua_gettop(L), status;
-  request *r, **box = push_box(L, fn);
-  r = *box = calloc(1, sizeof *r + size);
+  request_box *box = push_box(L, fn);
+  request *r = box->r = calloc(1, sizeof *r + size);
   if (!r) luaL_error(L, "not enough memory");
   memcpy(r->host, host, size);
   r->rt = rt;
@@ -110,7 +119,7 @@ void cnet_lookup(lua_State *L, cnet_runtime *rt, const char *host, int family, i
   r->event.deliver = deliver;
   r->event.drop = free_request;
   cnet_pin(L, rt, r, fn + 1);
-  *box = NULL; /* from here on nothing raises */
+  box->on_its_way = true; /* from here on nothing raises */
   status = uv_getaddrinfo(rt->loop, &r->uv, on_found, host, NULL, &wanted);
   if (status < 0) { /* a name that cannot be one: told in the next turn, too */
     r->event.status = status;
