@@ -506,7 +506,7 @@ void cnet_runtime_close(cnet_runtime *rt) {
   free(rt->gathered);
   free(rt->spare_request);
   free(rt->free_places);
-  if (rt->in_loop) cnet_interrupt_disarm(rt);
+  cnet_interrupt_disarm(rt); /* a tick may run before the loop is entered */
   if (rt->in_loop && !rt->guard) {
     walk_ours(rt, close_descriptor, NULL);
     leave_to_the_exit(rt->memory);
