@@ -278,14 +278,14 @@ static void waiting_connection_drop(cnet_event *event) { (void)event; /* the han
  * again. It needs one in reserve for that, and where it has lost it, it never returns: then the clients are let go
  * here, by a descriptor freed for a moment. */
 static void let_clients_go(cnet_handle *h) {
-  int client, listener = cnet_handle_fd(h), spare = dup(listener);
+  int client, listener = cnet_handle_fd(h), spare = fcntl(listener, F_DUPFD_CLOEXEC, 0);
   if (spare >= 0) { /* there is one again */
     close(spare);
     return;
   }
   if (h->rt->spare_fd < 0) return;
   close(h->rt->spare_fd);
-  while ((client = accept(listener, NULL, NULL)) >= 0) close(client);
+  while ((client = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) close(client);
   h->rt->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
