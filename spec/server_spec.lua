@@ -1605,4 +1605,34 @@ describe("a server with a blockList", function()
     assert.same({ "closed 0", "server closed" }, log)
     assert.is_false(pcall(net.createServer, { blockList = {} }))
   end)
+
+  it("serves others while blocked addresses come in crowds larger than maxConnections", function()
+    local list = net.BlockList()
+    list:addAddress "127.0.0.2"
+    local note, log = support.recorder()
+    local server = net.createServer({ blockList = list }, function(socket)
+      note("connection from", socket.remoteAddress)
+      socket:end_()
+    end)
+    server.maxConnections = 2
+    server:on("drop", function(info) note("drop", info.remoteAddress) end)
+    server:listen(0, HOST, function()
+      local left = 6
+      for i = 1, left do -- all of them wait before the first is accepted
+        local client = net.connect({
+          port = server:address().port,
+          host = HOST,
+          localAddress = i < left and "127.0.0.2" or "127.0.0.3",
+        })
+        client:on("error", function() end)
+        client:resume()
+        client:on("close", function()
+          left = left - 1
+          if left == 0 then server:close() end
+        end)
+      end
+    end)
+    support.run()
+    assert.same({ "connection from 127.0.0.3" }, log)
+  end)
 end)
