@@ -24,10 +24,9 @@ end
 local in_source = read "src/version.h":match '#define CNET_VERSION "([^"]*)"'
 if in_source ~= version then fail(("src/version.h says %s, not %s"):format(in_source, version)) end
 
-local text, n, m = read "cnet-scm-1.rockspec", 0, 0
-text, n = text:gsub('\nversion = "[^\n]*', ('\nversion = "%s-1"'):format(version))
-text, m = text:gsub("\nsource = [^\n]*", function()
+local text, n = read "cnet-scm-1.rockspec":gsub('\nversion = "[^\n]*', ('\nversion = "%s-1"'):format(version))
+local result, m = text:gsub("\nsource = [^\n]*", function()
   return ("\nsource = { url = %q, tag = %q }"):format(url, "v" .. version)
 end)
 assert(n == 1 and m == 1, "cnet-scm-1.rockspec is not what was expected")
-io.write(text)
+io.write(result)
