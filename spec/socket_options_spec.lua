@@ -268,6 +268,23 @@ describe("setTimeout", function()
     for _, socket in ipairs(list) do socket:destroy() end
     support.run()
   end)
+
+  it("is an error on a socket that was collected: nobody would free the timer", function()
+    local errors = {}
+    local function collect()
+      -- finalizers run in the opposite order of their making: the socket's is the first
+      local older = setmetatable({}, { __gc = function(self)
+        for _, ms in ipairs { 1000, 0 } do
+          local ok, err = pcall(self.socket.setTimeout, self.socket, ms)
+          errors[#errors + 1] = ok and "none" or err
+        end
+      end })
+      older.socket = net.Socket()
+    end
+    collect()
+    collectgarbage()
+    assert.same({ "the socket was collected", "none" }, errors)
+  end)
 end)
 
 describe("a socket's options", function()

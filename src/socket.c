@@ -736,6 +736,7 @@ static int method_close(lua_State *L) { /* __close: (self, error) */
 
 static int socket_gc(lua_State *L) {
   cnet_socket *s = lua_touserdata(L, 1);
+  s->collected = true;
   cnet_socket_free_timers(s);
   cnet_handle_finalize(s->stream.emitter.object.rt, &s->handle);
   unlink_from_group(s);

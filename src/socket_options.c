@@ -184,6 +184,7 @@ void cnet_socket_free_timers(cnet_socket *s) {
 void cnet_socket_start_timer(lua_State *L, cnet_socket *s, int self, cnet_timer **timer,
                              void (*fire)(lua_State *, cnet_timer *), lua_Number ms) {
   cnet_runtime *rt = cnet_stream_runtime(&s->stream);
+  if (s->collected) luaL_error(L, "the socket was collected"); /* nobody would free the timer */
   if (!*timer) {
     *timer = calloc(1, sizeof **timer);
     if (!*timer) luaL_error(L, "not enough memory");
