@@ -225,13 +225,14 @@ static void on_check(uv_check_t *check) {
   if (rt->rearm_timers) rt->rearm_timers(rt);
   if (rt->posted.head) {
     /* what is posted while these run waits for the next turn */
-    cnet_event_list now = rt->posted;
+    rt->due = rt->posted;
     rt->posted.head = rt->posted.tail = NULL;
-    cnet_protect_replay(rt, CNET_PHASE_POLL, &now);
-    if (now.head) {
-      now.tail->next = rt->posted.head;
-      if (rt->posted.tail) now.tail = rt->posted.tail;
-      rt->posted = now;
+    cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->due);
+    if (rt->due.head) {
+      rt->due.tail->next = rt->posted.head;
+      if (rt->posted.tail) rt->due.tail = rt->posted.tail;
+      rt->posted = rt->due;
+      rt->due.head = rt->due.tail = NULL;
     }
   }
   if (!rt->stopped && rt->immediates_pending) rt->run_immediates(rt);
@@ -506,15 +507,16 @@ void cnet_runtime_close(cnet_runtime *rt) {
   free(rt->gathered);
   free(rt->spare_request);
   free(rt->free_places);
+  events_drop(&rt->deferred);
+  events_drop(&rt->closes);
+  events_drop(&rt->posted);
+  events_drop(&rt->due);
   cnet_interrupt_disarm(rt); /* a tick may run before the loop is entered */
   if (rt->in_loop && !rt->guard) {
     walk_ours(rt, close_descriptor, NULL);
     leave_to_the_exit(rt->memory);
     return;
   }
-  events_drop(&rt->deferred);
-  events_drop(&rt->closes);
-  events_drop(&rt->posted);
   if (rt->spare_fd >= 0) close(rt->spare_fd);
   walk_ours(rt, close_handle, NULL);
   if (rt->closing_next) give_back_closing(rt);

@@ -74,6 +74,7 @@ struct cnet_runtime {
   cnet_event_list deferred; /* completions that came while stopped */
   cnet_event_list closes;   /* close callbacks that came while stopped */
   cnet_event_list posted;   /* for the next turn of the loop */
+  cnet_event_list due;      /* those of them that this turn delivers */
 
   struct cnet_loop_memory *memory; /* the loop, the read buffer, and the handles of the runtime itself */
   uv_async_t *wake;                /* Ctrl-C */
