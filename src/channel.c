@@ -8,7 +8,7 @@
 #include "json.h"
 
 /* A parcel is a table: [1] the line, and by name what belongs to it: callback, quiet, handle and keep_open as they were
- * given to send; text, the message's; native and owned, once a handle is packed. */
+ * given to send; text, the message's; native, owned and retry, once a handle is packed. */
 
 enum { MAX_TRIES = 3, BEHIND = 2 * 65536 /* bytes that may wait before send returns false */ };
 
@@ -44,12 +44,18 @@ static int tick_error(lua_State *L) { /* (channel, error) */
   return 0;
 }
 
+static bool is_set(lua_State *L, int parcel, const char *name) {
+  bool is;
+  lua_getfield(L, parcel, name);
+  is = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return is;
+}
+
 /* The parcel at index parcel is done with the error on top, which is popped, or with nil there. */
 static void report(lua_State *L, cnet_channel *c, int channel, int parcel) {
   int err = lua_gettop(L);
-  bool quiet;
-  lua_getfield(L, parcel, "quiet");
-  quiet = lua_toboolean(L, -1);
+  bool quiet = is_set(L, parcel, "quiet");
   if (lua_getfield(L, parcel, "callback") == LUA_TFUNCTION) {
     lua_pushvalue(L, err);
     cnet_tick(L, runtime_of(c), 1);
@@ -70,6 +76,11 @@ static void report_status(lua_State *L, cnet_channel *c, int channel, int parcel
   report(L, c, channel, parcel);
 }
 
+static void report_closed(lua_State *L, cnet_channel *c, int channel, int parcel) {
+  cnet_error_push(L, "Error", "ERR_IPC_CHANNEL_CLOSED", "Channel closed");
+  report(L, c, channel, parcel);
+}
+
 /* ---- the end ---- */
 
 static void close_handle(lua_State *L, cnet_channel *c) {
@@ -81,13 +92,11 @@ static void close_handle(lua_State *L, cnet_channel *c) {
 /* The handle of a parcel that is the channel's to close; what was given as a net.Native is its owner's. */
 static void close_native(lua_State *L, cnet_channel *c, int parcel) {
   cnet_native *n;
-  bool owned;
-  lua_getfield(L, parcel, "owned");
-  owned = lua_toboolean(L, -1);
+  if (!is_set(L, parcel, "owned")) return;
   lua_getfield(L, parcel, "native");
-  n = owned ? cnet_native_test(L, runtime_of(c), -1) : NULL;
+  n = cnet_native_test(L, runtime_of(c), -1);
   if (n) cnet_native_close(n);
-  lua_pop(L, 2);
+  lua_pop(L, 1);
 }
 
 /* Takes the first parcel of the queue, or nil. */
@@ -113,10 +122,10 @@ static void drop_parcels(lua_State *L, cnet_channel *c, int channel) {
   lua_pushnil(L);
   cnet_class_set_slot(L, channel, CNET_SLOT_CHANNEL_AWAITED);
   while (push_next(L, c, channel) != LUA_TNIL) {
-    cnet_error_push(L, "Error", "ERR_IPC_CHANNEL_CLOSED", "Channel closed");
+    close_native(L, c, parcel);
     lua_pushboolean(L, 1);
     lua_setfield(L, parcel, "quiet");
-    report(L, c, channel, parcel);
+    report_closed(L, c, channel, parcel);
     lua_settop(L, parcel - 1);
   }
   lua_settop(L, parcel - 1);
@@ -192,25 +201,24 @@ static void write_envelope(lua_State *L, int parcel, const char *type, int key) 
   lua_rawseti(L, parcel, 1);
 }
 
-/* Packs the parcel's handle: 1, or 0 if there is none to send, or a libuv error. */
-static int pack(lua_State *L, cnet_channel *c, int channel, int parcel, bool *retry) {
+/* Packs the parcel's handle, if that is not done: 1, or 0 if there is none to send, or a libuv error. */
+static int pack(lua_State *L, cnet_channel *c, int channel, int parcel) {
   cnet_packed packed = {"", false, false};
   int status, top = lua_gettop(L);
-  bool keep_open;
-  lua_getfield(L, parcel, "keep_open");
-  keep_open = lua_toboolean(L, -1);
+  if (is_set(L, parcel, "native")) return 1;
   if (lua_getfield(L, parcel, "handle") == LUA_TNIL) {
     lua_settop(L, top);
     return 0;
   }
-  status = c->ops->pack(L, channel, top + 2, keep_open, &packed);
+  status = c->ops->pack(L, channel, top + 1, is_set(L, parcel, "keep_open"), &packed);
   if (status > 0) {
-    write_envelope(L, parcel, packed.type, top + 4);
-    lua_pushvalue(L, top + 3);
+    write_envelope(L, parcel, packed.type, top + 3);
+    lua_pushvalue(L, top + 2);
     lua_setfield(L, parcel, "native");
     lua_pushboolean(L, packed.owned);
     lua_setfield(L, parcel, "owned");
-    *retry = packed.retry;
+    lua_pushboolean(L, packed.retry);
+    lua_setfield(L, parcel, "retry");
   }
   lua_settop(L, top);
   return status;
@@ -233,36 +241,48 @@ static int send_handle(lua_State *L, cnet_channel *c, int channel, int parcel) {
   return 0;
 }
 
-static int send_line(lua_State *L, cnet_channel *c, int channel, int parcel) {
-  bool async;
-  int status;
+static void set_line(lua_State *L, int parcel) {
   lua_getfield(L, parcel, "text");
   lua_pushliteral(L, "\n");
   lua_concat(L, 2);
   lua_rawseti(L, parcel, 1);
-  status = cnet_handle_write(L, c->handle, channel, parcel, on_written, &async);
+}
+
+static void send_line(lua_State *L, cnet_channel *c, int channel, int parcel) {
+  bool async;
+  int status = cnet_handle_write(L, c->handle, channel, parcel, on_written, &async);
   if (status == 0 && async) {
     c->writes++;
   } else {
     report_status(L, c, channel, parcel, status);
   }
-  return status;
 }
 
+static bool enqueue(lua_State *L, cnet_channel *c, int channel, int parcel);
+
+/* What allocates comes first: it may run the script's finalizers, which may end the channel, or send a handle over it.
+ */
 static void transmit(lua_State *L, cnet_channel *c, int channel, int parcel) {
-  bool retry = false;
-  int status = pack(L, c, channel, parcel, &retry);
-  if (status == 0) {
+  int status = pack(L, c, channel, parcel);
+  if (status == 0) set_line(L, parcel);
+  if (status < 0) {
+    report_status(L, c, channel, parcel, status);
+  } else if (c->ended) {
+    close_native(L, c, parcel);
+    report_closed(L, c, channel, parcel);
+  } else if (c->awaiting) {
+    enqueue(L, c, channel, parcel);
+  } else if (status == 0) {
     send_line(L, c, channel, parcel);
-    return;
-  }
-  if (status > 0) {
-    c->retry = retry;
+  } else {
+    c->retry = is_set(L, parcel, "retry");
     c->tries = 0;
     status = send_handle(L, c, channel, parcel);
-    if (status < 0) close_native(L, c, parcel);
+    if (status < 0) {
+      close_native(L, c, parcel);
+      report_status(L, c, channel, parcel, status);
+    }
   }
-  if (status < 0) report_status(L, c, channel, parcel, status);
 }
 
 static void set_field(lua_State *L, int parcel, const char *name, int value) {
@@ -271,12 +291,21 @@ static void set_field(lua_State *L, int parcel, const char *name, int value) {
   lua_setfield(L, parcel, name);
 }
 
+static void push_new_queue(lua_State *L, int channel) {
+  lua_newtable(L);
+  if (cnet_class_slot(L, channel, CNET_SLOT_CHANNEL_QUEUE) == LUA_TNIL) { /* no finalizer has made it meanwhile */
+    lua_pop(L, 1);
+    lua_pushvalue(L, -1);
+    cnet_class_set_slot(L, channel, CNET_SLOT_CHANNEL_QUEUE);
+  } else {
+    lua_remove(L, -2);
+  }
+}
+
 static bool enqueue(lua_State *L, cnet_channel *c, int channel, int parcel) {
   if (cnet_class_slot(L, channel, CNET_SLOT_CHANNEL_QUEUE) == LUA_TNIL) {
     lua_pop(L, 1);
-    lua_newtable(L);
-    lua_pushvalue(L, -1);
-    cnet_class_set_slot(L, channel, CNET_SLOT_CHANNEL_QUEUE);
+    push_new_queue(L, channel);
   }
   lua_pushvalue(L, parcel);
   lua_rawseti(L, -2, c->last++);
@@ -299,8 +328,7 @@ bool cnet_channel_send(lua_State *L, int channel, int message, int handle, bool 
   cnet_json_encode(L, message);
   lua_setfield(L, parcel, "text");
   if (c->ended) {
-    cnet_error_push(L, "Error", "ERR_IPC_CHANNEL_CLOSED", "Channel closed");
-    report(L, c, channel, parcel);
+    report_closed(L, c, channel, parcel);
   } else if (c->awaiting) {
     good = enqueue(L, c, channel, parcel);
   } else {
@@ -317,7 +345,6 @@ bool cnet_channel_send(lua_State *L, int channel, int message, int handle, bool 
 static void acknowledge(lua_State *L, cnet_channel *c, int channel, bool received) {
   bool async;
   int parcel = lua_gettop(L) + 1;
-  if (c->ended) return;
   lua_createtable(L, 1, 1);
   lua_pushboolean(L, 1);
   lua_setfield(L, parcel, "quiet");
@@ -327,7 +354,7 @@ static void acknowledge(lua_State *L, cnet_channel *c, int channel, bool receive
     lua_pushliteral(L, "{\"cmd\":\"NODE_HANDLE_NACK\"}\n");
   }
   lua_rawseti(L, parcel, 1);
-  if (cnet_handle_write(L, c->handle, channel, parcel, on_written, &async) == 0 && async) c->writes++;
+  if (!c->ended && cnet_handle_write(L, c->handle, channel, parcel, on_written, &async) == 0 && async) c->writes++;
   lua_settop(L, parcel - 1);
 }
 
@@ -469,8 +496,9 @@ static void join_pieces(lua_State *L, int channel) {
 }
 
 static void take_handles(lua_State *L, cnet_channel *c, int channel) {
-  while (uv_pipe_pending_count(&c->handle->uv.pipe) > 0) {
+  while (c->handle && uv_pipe_pending_count(&c->handle->uv.pipe) > 0) {
     cnet_native *n = cnet_native_push(L, runtime_of(c));
+    if (!c->handle) return; /* a finalizer has ended the channel */
     if (!cnet_handle_receive(c->handle, &n->handle)) luaL_error(L, "not enough memory");
     if (cnet_class_slot(L, channel, CNET_SLOT_CHANNEL_RECEIVED) == LUA_TNIL) {
       lua_pop(L, 1);
