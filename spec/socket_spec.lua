@@ -629,6 +629,22 @@ describe("net.Socket", function()
     assert.equal("Unsupported fd type: FILE\nERR_INVALID_FD_TYPE\n", out)
   end)
 
+  it("refuses a descriptor that another socket has, though that does not read", function()
+    local out, err, code = support.lua [[
+      local pipe = io.popen "cat" -- the first descriptor that is free
+      local net = require "cnet"
+      local first = net.Socket { fd = 3, manualStart = true }
+      local made, second = pcall(net.Socket, { fd = 3, manualStart = true })
+      print(made, made or second.code)
+      first:destroy()
+      net.run()
+      if made then second:resume() end
+      net.run()
+      pipe:close()
+    ]]
+    assert.same({ "false\tEEXIST\n", "", 0 }, { out, err, code })
+  end)
+
   it("reads a pipe by its descriptor", function()
     local out, err, code = support.lua {
       [[

@@ -60,10 +60,30 @@ int cnet_handle_guess(int fd, cnet_handle_kind *kind) {
   return type == UV_TCP || type == UV_TTY || type == UV_NAMED_PIPE ? 0 : UV_EINVAL;
 }
 
-int cnet_handle_open(cnet_handle *h, int fd) {
+static int open_fd(cnet_handle *h, int fd) {
   if (h->kind == CNET_HANDLE_TCP) return uv_tcp_open(&h->uv.tcp, fd);
   if (h->kind != CNET_HANDLE_TTY) return uv_pipe_open(&h->uv.pipe, fd);
   return uv_tty_init(h->rt->loop, &h->uv.tty, fd, 0); /* which leaves the data as it is */
+}
+
+typedef struct {
+  int fd;
+  bool found;
+} search;
+
+static void look_at(uv_handle_t *handle, void *arg) {
+  search *wanted = arg;
+  uv_os_fd_t fd;
+  if ((handle->type == UV_TCP || handle->type == UV_NAMED_PIPE) && uv_fileno(handle, &fd) == 0 && fd == wanted->fd)
+    wanted->found = true;
+}
+
+/* Two handles of one descriptor: once one of them has closed it, libuv ends the process over the other. It sees by
+ * itself only those that it polls. */
+int cnet_handle_open(cnet_handle *h, int fd) {
+  search wanted = {fd, false};
+  uv_walk(h->rt->loop, look_at, &wanted);
+  return wanted.found ? UV_EEXIST : open_fd(h, fd);
 }
 
 void cnet_handle_pin(lua_State *L, cnet_handle *h, int self) { h->place = cnet_pin_place(L, h->rt, h->place, self); }
@@ -568,7 +588,7 @@ cnet_handle *cnet_handle_duplicate(cnet_handle *h, int *status) {
     return NULL;
   }
   copy = cnet_handle_new(h->rt, h->kind, status);
-  if (copy) *status = cnet_handle_open(copy, fd);
+  if (copy) *status = open_fd(copy, fd);
   if (*status == 0) return copy;
   close(fd);
   if (copy) cnet_handle_abandon(copy);
