@@ -756,4 +756,55 @@ describe("writing", function()
     for i = 1, 1000 do if i % 3 > 0 then expected[#expected + 1] = i end end
     assert.same(expected, order)
   end)
+
+  -- A program of its own: where little is allocated, the collector comes round often.
+  it("sends what finalizers write to the same socket in the middle of a write", function()
+    local out, err, code = support.lua [[
+      local net = require "cnet"
+      collectgarbage("incremental", 4, 1000, 1) -- steps with nearly every allocation
+      local sent, got, count = 0, 0, 0
+      local function try(n, server)
+        local client = net.connect(server:address().port, "127.0.0.1")
+        local inside, passed = true, 0
+        local function wait()
+          setmetatable({}, { __gc = function()
+            passed = passed + 1
+            if not inside then return end
+            if passed < n then return wait() end
+            client:write "F"
+            sent = sent + 1
+            count = count + 1
+          end })
+        end
+        client:on("connect", function()
+          client:cork()
+          wait()
+          for _ = 1, 20 do client:write("x", function() end) end
+          client:uncork()
+          inside = false
+          sent = sent + 20
+          client:end_()
+        end)
+        client:resume()
+      end
+      local server
+      server = net.createServer(function(socket)
+        socket:on("data", function(chunk) got = got + #chunk end)
+      end)
+      server:listen(0, "127.0.0.1", function()
+        local n = 0
+        local timer
+        timer = net.setInterval(function()
+          n = n + 1
+          if n <= 40 then return try(n, server) end
+          timer:close()
+          server:close()
+        end, 1)
+      end)
+      net.setTimeout(function() print "it hangs" os.exit(1) end, 20000):unref()
+      net.run()
+      print(count > 3, sent == got or sent .. " sent, got " .. got)
+    ]]
+    assert.same({ "true\ttrue\n", "", 0 }, { out, err, code })
+  end)
 end)

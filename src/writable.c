@@ -73,13 +73,25 @@ static void reset_buffer(lua_State *L, cnet_stream *s, int self) {
   s->w_last = 0;
 }
 
+/* Whatever allocates may run the script's finalizers, and these may write to this very stream: what is asked of its
+ * state holds only until then. With the slots made, setting one allocates nothing. */
+static void make_slots(lua_State *L, int self) {
+  cnet_class_push_slots(L, self);
+  lua_pop(L, 1);
+}
+
 static void buffer_write(lua_State *L, cnet_stream *s, int self, int chunk, int callback) {
   if (!(s->wstate & CNET_W_BUFFERED)) {
+    make_slots(L, self);
     lua_createtable(L, 4, 0);
-    cnet_class_set_slot(L, self, CNET_SLOT_WRITE_BUFFER);
-    s->w_first = 1;
-    s->w_last = 0;
-    s->wstate |= CNET_W_BUFFERED;
+    if (s->wstate & CNET_W_BUFFERED) { /* a finalizer has written */
+      lua_pop(L, 1);
+    } else {
+      cnet_class_set_slot(L, self, CNET_SLOT_WRITE_BUFFER);
+      s->w_first = 1;
+      s->w_last = 0;
+      s->wstate |= CNET_W_BUFFERED;
+    }
   }
   cnet_class_slot(L, self, CNET_SLOT_WRITE_BUFFER);
   lua_pushvalue(L, chunk);
@@ -152,13 +164,16 @@ static void do_write(lua_State *L, cnet_stream *s, int self, size_t size, int da
 
 /* All that is buffered, as one vectored write. */
 static void write_all(lua_State *L, cnet_stream *s, int self, int buffer) {
-  unsigned i, n = s->w_last - s->w_first + 1;
+  unsigned i, n = s->w_last - s->w_first + 1, last;
   bool noop = s->wstate & CNET_W_ALL_NOOP;
   int chunks, callbacks;
   lua_createtable(L, (int)n, 0);
   lua_createtable(L, noop ? 0 : (int)n, 0);
   chunks = lua_gettop(L) - 1;
   callbacks = lua_gettop(L);
+  last = s->w_last; /* only now: see make_slots */
+  n = last - s->w_first + 1;
+  noop = s->wstate & CNET_W_ALL_NOOP;
   for (i = 1; i <= n; i++) {
     push_buffered(L, buffer, s->w_first + i - 1);
     if (noop) {
@@ -170,14 +185,21 @@ static void write_all(lua_State *L, cnet_stream *s, int self, int buffer) {
   }
   s->pendingcb -= n - 1;
   do_write(L, s, self, s->w_length, chunks, noop ? 0 : callbacks);
-  reset_buffer(L, s, self);
+  if (s->w_last > last) {
+    s->w_first = last + 1;
+  } else {
+    reset_buffer(L, s, self);
+  }
+}
+
+static bool may_clear_buffer(const cnet_stream *s) {
+  return !(s->state & CNET_DESTROYED) && s->corked == 0 &&
+         (s->wstate & (CNET_W_BUFFER_PROCESSING | CNET_W_BUFFERED)) == CNET_W_BUFFERED && s->w_first <= s->w_last;
 }
 
 static void clear_buffer(lua_State *L, cnet_stream *s, int self) {
   int top = lua_gettop(L);
-  if ((s->state & CNET_DESTROYED) || s->corked > 0 ||
-      (s->wstate & (CNET_W_BUFFER_PROCESSING | CNET_W_BUFFERED)) != CNET_W_BUFFERED || s->w_first > s->w_last)
-    return;
+  if (!may_clear_buffer(s)) return;
   luaL_checkstack(L, 20, NULL);
   s->wstate |= CNET_W_BUFFER_PROCESSING;
   cnet_class_slot(L, self, CNET_SLOT_WRITE_BUFFER);
@@ -190,6 +212,7 @@ static void clear_buffer(lua_State *L, cnet_stream *s, int self) {
   }
   s->wstate &= ~(unsigned)CNET_W_BUFFER_PROCESSING;
   lua_settop(L, top);
+  if (!(s->wstate & CNET_W_WRITING)) clear_buffer(L, s, self); /* what a finalizer has written meanwhile */
 }
 
 /* ---- after a write ---- */
@@ -354,6 +377,7 @@ bool cnet_writable_write_through(lua_State *L, cnet_stream *s, int self, int chu
     lua_pop(L, 1);
     return false;
   }
+  if (callback) make_slots(L, self);
   s->pendingcb++;
   s->w_length += size;
   if ((s->wstate & CNET_W_WRITING) || (s->state & CNET_ERRORED) || s->corked > 0) {
