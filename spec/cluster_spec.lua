@@ -349,3 +349,35 @@ describe("cluster.disconnect", function()
     end
   end)
 end)
+
+describe("a message that only looks like one of the cluster's", function()
+  after_each(support.clean)
+
+  it("may have a socket with it", function()
+    local out, err, code = support.lua [[
+      local cluster = require "cnet.cluster"
+      local net = require "cnet"
+      if cluster.isWorker then
+        local server
+        server = net.createServer(function(socket)
+          net.process:send({ cmd = "NODE_CLUSTER", act = "newconn", key = "x" }, socket)
+          net.process:send({ cmd = "NODE_CLUSTER", act = "nothing" }, net.connect(server:address().port), function()
+            net.process:disconnect()
+            server:close()
+          end)
+        end)
+        server:listen({ port = 0, host = "127.0.0.1", exclusive = true }, function()
+          net.connect(server:address().port, "127.0.0.1"):on("error", function() end)
+        end)
+        net.setTimeout(function() os.exit(0) end, 500):unref()
+        net.run()
+        return
+      end
+      cluster.setupPrimary { execArgv = { "-e", "package.cpath = [=[" .. package.cpath .. "]=]" } }
+      cluster.fork()
+      cluster:on("exit", function() net.setImmediate(function() os.exit(0) end) end)
+      net.run()
+    ]]
+    assert.same({ "", 0 }, { out, code }, err)
+  end)
+end)

@@ -86,6 +86,8 @@ static void on_internal(lua_State *L, int process, int message, int native) {
   int worker, top = lua_gettop(L);
   const char *cmd = cnet_get_string(L, message, "cmd");
   if (!cmd || strcmp(cmd, "NODE_CLUSTER") != 0) return;
+  if (native && !cnet_native_test(L, ((cnet_object *)lua_touserdata(L, process))->rt, native))
+    native = 0; /* a socket or a server, which no message of a cluster has */
   cnet_class_push_slots(L, process);
   lua_rawgetp(L, -1, &worker_key);
   worker = lua_gettop(L);
