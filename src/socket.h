@@ -44,7 +44,7 @@ struct cnet_socket {
   bool connecting, write_after_fin, reset_and_close, aborted;
   bool unrefed; /* as the script said of the handle, or of the next one */
   bool no_delay, keep_alive;
-  bool collected; /* its __gc has run, and will not run again; a finalizer older than it may still have it */
+  bool collected;       /* its __gc has run, and will not run again; a finalizer older than it may still have it */
   int keep_alive_delay; /* s */
   int keep_alive_interval, keep_alive_count;
 };
