@@ -50,7 +50,6 @@ struct cnet_loop_memory {
   uv_loop_t loop; /* unless it is luv's */
   own_handle own[OWN_HANDLES];
   int open; /* how many of them */
-  char read_buffer[CNET_READ_BUFFER];
 };
 
 /* ---- events ---- */
@@ -575,7 +574,6 @@ static int open_handles(memory_t *memory, uv_loop_t *loop) {
 
 static void use_memory(cnet_runtime *rt, memory_t *memory) {
   rt->memory = memory;
-  rt->read_buffer = memory->read_buffer;
   rt->wake = &memory->own[WAKE].uv.async;
 }
 
@@ -683,6 +681,10 @@ cnet_runtime *cnet_runtime_open(lua_State *L) {
   lua_pushcfunction(L, runtime_gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
+  /* In Lua's memory, where the collector's pace counts it. A small program is otherwise gone through for every second
+   * chunk of 64 KiB that is read, which costs twice the copying of the chunk. */
+  rt->read_buffer = lua_newuserdatauv(L, CNET_READ_BUFFER, 0);
+  lua_setiuservalue(L, -2, CNET_RUNTIME_BUFFER);
   open_loop(L, rt);
   ignore_sigpipe();
   lua_rawsetp(L, LUA_REGISTRYINDEX, &runtime_key);

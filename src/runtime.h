@@ -104,8 +104,8 @@ struct cnet_runtime {
   int spare_fd;                               /* a descriptor to give up when there are no more; see handle.c */
 };
 
-/* User values of the runtime's userdata: an error on its way to net.run, and net.run's message handler. */
-enum { CNET_RUNTIME_ERROR = 1, CNET_RUNTIME_HANDLER, CNET_RUNTIME_USERVALUES = 2 };
+/* User values of the runtime's userdata: an error on its way to net.run, net.run's message handler, the read buffer. */
+enum { CNET_RUNTIME_ERROR = 1, CNET_RUNTIME_HANDLER, CNET_RUNTIME_BUFFER, CNET_RUNTIME_USERVALUES = 3 };
 
 /* The runtime of this state, made when first asked for. Leaves nothing on the stack. */
 cnet_runtime *cnet_runtime_open(lua_State *L);
