@@ -243,9 +243,15 @@ describe("descriptors", function()
     local path, script = arg[1], arg[2]
     local servers = { net.Server():listen(0), net.Server():listen { port = 0, reusePort = true },
       net.Server():listen(path), net.Server():listen("\0" .. path) }
-    local sockets, children, waiting = {}, {}, 2 * #servers + 2
-    local look
-    local function come() waiting = waiting - 1 if waiting == 0 then look() end end
+    local sockets, waiting = {}, 2 * #servers + 2
+    local look, child
+    local function come()
+      waiting = waiting - 1
+      if waiting == 0 then look() end
+      if waiting ~= 2 then return end
+      child:send("server", servers[1]) -- only now: the child accepts, too, what comes there
+      child:send("server", servers[3])
+    end
     for i, server in ipairs(servers) do
       server:on("connection", function(socket) sockets[#sockets + 1] = socket come() end)
       server:on("listening", function()
@@ -257,14 +263,10 @@ describe("descriptors", function()
     end
     net.process:on("SIGUSR2", print)
     net.setTimeout(print, 1e6):unref()
-    local child = child_process.fork(script, {}, { silent = true })
+    child = child_process.fork(script, {}, { silent = true })
     child:on("message", function(message, handle)
       sockets[#sockets + 1] = handle
       come()
-    end)
-    servers[1]:once("listening", function()
-      child:send("server", servers[1])
-      child:send("server", servers[3])
     end)
     local stop = function()
       for _, server in ipairs(servers) do server:close() end
