@@ -630,18 +630,19 @@ describe("net.Socket", function()
   end)
 
   it("refuses a descriptor that another socket has, though that does not read", function()
-    local out, err, code = support.lua [[
-      local pipe = io.popen "cat" -- the first descriptor that is free
+    local out, err, code = support.lua {
+      [[
       local net = require "cnet"
-      local first = net.Socket { fd = 3, manualStart = true }
-      local made, second = pcall(net.Socket, { fd = 3, manualStart = true })
+      local first = net.Socket { fd = 0, manualStart = true }
+      local made, second = pcall(net.Socket, { fd = 0, manualStart = true })
       print(made, made or second.code)
       first:destroy()
       net.run()
       if made then second:resume() end
       net.run()
-      pipe:close()
-    ]]
+      ]],
+      prefix = [[sh -c 'printf "text" | "$@"' sh]],
+    }
     assert.same({ "false\tEEXIST\n", "", 0 }, { out, err, code })
   end)
 
