@@ -76,6 +76,10 @@ static bool enter_on_luv(cnet_runtime *rt, cnet_phase phase, entry *e) {
   lua_State *L = rt->L;
   int top = lua_gettop(L);
   if (!lua_checkstack(L, LUA_MINSTACK)) return false;
+  if (!rt->running && e->body && rt->tick_head != rt->tick_tail) { /* what the script has queued before uv.run() */
+    entry ticks = {rt, NULL, NULL, false};
+    enter_on_luv(rt, phase, &ticks);
+  }
   rt->phase = phase;
   rt->in_body = rt->ever_ran = true;
   if (!rt->running) {
