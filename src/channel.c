@@ -291,22 +291,8 @@ static void set_field(lua_State *L, int parcel, const char *name, int value) {
   lua_setfield(L, parcel, name);
 }
 
-static void push_new_queue(lua_State *L, int channel) {
-  lua_newtable(L);
-  if (cnet_class_slot(L, channel, CNET_SLOT_CHANNEL_QUEUE) == LUA_TNIL) { /* no finalizer has made it meanwhile */
-    lua_pop(L, 1);
-    lua_pushvalue(L, -1);
-    cnet_class_set_slot(L, channel, CNET_SLOT_CHANNEL_QUEUE);
-  } else {
-    lua_remove(L, -2);
-  }
-}
-
 static bool enqueue(lua_State *L, cnet_channel *c, int channel, int parcel) {
-  if (cnet_class_slot(L, channel, CNET_SLOT_CHANNEL_QUEUE) == LUA_TNIL) {
-    lua_pop(L, 1);
-    push_new_queue(L, channel);
-  }
+  cnet_class_slot_table(L, channel, CNET_SLOT_CHANNEL_QUEUE);
   lua_pushvalue(L, parcel);
   lua_rawseti(L, -2, c->last++);
   lua_pop(L, 1);
@@ -458,16 +444,8 @@ static void on_line(lua_State *L, cnet_channel *c, int channel) {
 
 /* ---- bytes come in ---- */
 
-static void push_pieces(lua_State *L, int channel) {
-  if (cnet_class_slot(L, channel, CNET_SLOT_CHANNEL_PIECES) != LUA_TNIL) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  cnet_class_set_slot(L, channel, CNET_SLOT_CHANNEL_PIECES);
-}
-
 static void add_piece(lua_State *L, int channel, const char *data, size_t size) {
-  push_pieces(L, channel);
+  cnet_class_slot_table(L, channel, CNET_SLOT_CHANNEL_PIECES);
   lua_pushlstring(L, data, size);
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
   lua_pop(L, 1);
@@ -500,12 +478,7 @@ static void take_handles(lua_State *L, cnet_channel *c, int channel) {
     cnet_native *n = cnet_native_push(L, runtime_of(c));
     if (!c->handle) return; /* a finalizer has ended the channel */
     if (!cnet_handle_receive(c->handle, &n->handle)) luaL_error(L, "not enough memory");
-    if (cnet_class_slot(L, channel, CNET_SLOT_CHANNEL_RECEIVED) == LUA_TNIL) {
-      lua_pop(L, 1);
-      lua_newtable(L);
-      lua_pushvalue(L, -1);
-      cnet_class_set_slot(L, channel, CNET_SLOT_CHANNEL_RECEIVED);
-    }
+    cnet_class_slot_table(L, channel, CNET_SLOT_CHANNEL_RECEIVED);
     lua_insert(L, -2);
     lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
     lua_pop(L, 1);

@@ -260,18 +260,41 @@ bool cnet_class_has_method(lua_State *L, cnet_class_id id, const char *name, lua
   return same;
 }
 
-static void push_uservalue_table(lua_State *L, int index, int which) {
+void cnet_class_push_table(lua_State *L, int index, int which, int places) {
   index = lua_absindex(L, index);
   if (lua_getiuservalue(L, index, which) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  lua_setiuservalue(L, index, which);
+  lua_createtable(L, places, places);
+  if (lua_getiuservalue(L, index, which) != LUA_TTABLE) { /* and no finalizer has made it meanwhile */
+    lua_pushvalue(L, -2);
+    lua_setiuservalue(L, index, which);
+    lua_pop(L, 1);
+  } else {
+    lua_replace(L, -2);
+  }
+  lua_replace(L, -2);
 }
 
-void cnet_class_push_fields(lua_State *L, int index) { push_uservalue_table(L, index, CNET_FIELDS); }
+void cnet_class_push_fields(lua_State *L, int index) { cnet_class_push_table(L, index, CNET_FIELDS, 0); }
 
-void cnet_class_push_slots(lua_State *L, int index) { push_uservalue_table(L, index, CNET_SLOTS); }
+void cnet_class_push_slots(lua_State *L, int index) { cnet_class_push_table(L, index, CNET_SLOTS, 0); }
+
+bool cnet_class_slot_table(lua_State *L, int index, int slot) {
+  index = lua_absindex(L, index);
+  if (cnet_class_slot(L, index, slot) == LUA_TTABLE) return false;
+  cnet_class_push_slots(L, index);
+  lua_newtable(L);
+  lua_replace(L, -3);
+  if (lua_rawgeti(L, -1, slot) == LUA_TTABLE) { /* a finalizer has made it meanwhile */
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+    return false;
+  }
+  lua_pop(L, 1);
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, slot);
+  lua_pop(L, 1);
+  return true;
+}
 
 int cnet_class_slot(lua_State *L, int index, int slot) {
   int type = lua_getiuservalue(L, index, CNET_SLOTS);

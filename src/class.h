@@ -87,11 +87,18 @@ const cnet_class *cnet_class_of(lua_State *L, cnet_runtime *rt, int index);
 void *cnet_class_self(lua_State *L, cnet_class_id id);
 /* Is the class's method still this one, or has a script replaced it? */
 bool cnet_class_has_method(lua_State *L, cnet_class_id id, const char *name, lua_CFunction method);
+/* What allocates may run the script's finalizers, and these may use the very object: what was asked of it before is to
+ * be asked again, and a table that is made here is the one that a finalizer has made, if it has. */
+
+/* Pushes the object's table in the user value, made if need be with places for so many names and elements. */
+void cnet_class_push_table(lua_State *L, int index, int which, int places);
 /* Pushes the script's own fields of the object, made if need be. */
 void cnet_class_push_fields(lua_State *L, int index);
 /* Pushes the object's slot table (internal values), made if need be; `cnet_class_slot` pushes one of its values. */
 void cnet_class_push_slots(lua_State *L, int index);
 int cnet_class_slot(lua_State *L, int index, int slot);
+/* Pushes the table that is in the slot, made if need be: then it returns true. */
+bool cnet_class_slot_table(lua_State *L, int index, int slot);
 /* Pops a value into a slot. nil into a table that was never made makes none. */
 void cnet_class_set_slot(lua_State *L, int index, int slot);
 

@@ -25,12 +25,7 @@ cnet_cluster *cnet_cluster_push(lua_State *L) {
 
 void cnet_cluster_push_table(lua_State *L, int slot) {
   cnet_cluster_push(L);
-  if (cnet_class_slot(L, -1, slot) == LUA_TNIL) {
-    lua_pop(L, 1);
-    lua_newtable(L);
-    lua_pushvalue(L, -1);
-    cnet_class_set_slot(L, -3, slot);
-  }
+  cnet_class_slot_table(L, -1, slot);
   lua_remove(L, -2);
 }
 

@@ -14,15 +14,6 @@ void cnet_wire_push(lua_State *L, const char *act) {
   lua_setfield(L, -2, "act");
 }
 
-/* Pushes the worker's table of callbacks, made if need be. */
-static void push_waiting(lua_State *L, int worker) {
-  if (cnet_class_slot(L, worker, CNET_SLOT_WORKER_WAITING) != LUA_TNIL) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  cnet_class_set_slot(L, worker, CNET_SLOT_WORKER_WAITING);
-}
-
 bool cnet_wire_send(lua_State *L, int worker, int message, int native, int callback) {
   int top = lua_gettop(L);
   cnet_cluster *cluster;
@@ -40,7 +31,7 @@ bool cnet_wire_send(lua_State *L, int worker, int message, int native, int callb
   lua_setfield(L, message, "cmd");
   cnet_set_integer(L, message, "seq", seq);
   if (callback) {
-    push_waiting(L, worker);
+    cnet_class_slot_table(L, worker, CNET_SLOT_WORKER_WAITING); /* the callbacks */
     lua_pushvalue(L, callback);
     lua_rawseti(L, -2, seq);
   }

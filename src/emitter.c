@@ -68,11 +68,7 @@ static int entry_count(lua_State *L, int self, int name) {
 }
 
 static void push_listeners_table(lua_State *L, int self) {
-  if (lua_getiuservalue(L, self, CNET_LISTENERS) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  lua_createtable(L, USUAL_EVENTS, USUAL_EVENTS);
-  lua_pushvalue(L, -1);
-  lua_setiuservalue(L, self, CNET_LISTENERS);
+  cnet_class_push_table(L, self, CNET_LISTENERS, USUAL_EVENTS);
 }
 
 /* Sets the entry of an event to the value on top, which it pops. */
@@ -284,29 +280,32 @@ static void watch(lua_State *L, int self, int name) {
 
 /* Adds the function at index fn, which may be a once wrapper. */
 static void add(lua_State *L, cnet_runtime *rt, int self, int name, int fn, bool front) {
-  int top = lua_gettop(L), type;
+  int top = lua_gettop(L), all = top + 1, list = top + 2, old = top + 3, type;
   luaL_checkstack(L, 16, NULL);
   emit_change(L, rt, self, "newListener", name, fn);
   watch(L, self, name);
-  type = push_entry(L, self, name);
+  push_listeners_table(L, self);
+  if (push_entry(L, self, name) == LUA_TFUNCTION) lua_createtable(L, 2, 0);
+  lua_settop(L, old);
+  lua_replace(L, list);
+  type = push_entry(L, self, name); /* what it is now that nothing is to be allocated any more */
   if (type == LUA_TTABLE) {
     insert_listener(L, fn, front);
     warn_if_many(L, self, name);
   } else if (type == LUA_TFUNCTION) {
-    int old = lua_gettop(L);
-    lua_createtable(L, 2, 0);
     lua_pushvalue(L, front ? fn : old);
-    lua_rawseti(L, -2, 1);
+    lua_rawseti(L, list, 1);
     lua_pushvalue(L, front ? old : fn);
-    lua_rawseti(L, -2, 2);
-    warn_if_many(L, self, name);
+    lua_rawseti(L, list, 2);
+    lua_pushvalue(L, list);
     set_entry(L, self, name);
+    lua_settop(L, list);
+    warn_if_many(L, self, name);
   } else {
     lua_pushvalue(L, fn);
     set_entry(L, self, name);
-    push_listeners_table(L, self);
     lua_pushvalue(L, name);
-    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    lua_rawseti(L, all, (lua_Integer)lua_rawlen(L, all) + 1);
   }
   lua_settop(L, top);
 }

@@ -34,12 +34,7 @@ static void keep_message(lua_State *L, int self, int message) {
   lua_rawseti(L, -2, 1);
   lua_pushvalue(L, message + 1);
   lua_rawseti(L, -2, 2);
-  if (cnet_class_slot(L, self, CNET_SLOT_IPC_WAITING) == LUA_TNIL) {
-    lua_pop(L, 1);
-    lua_createtable(L, 1, 1);
-    lua_pushvalue(L, -1);
-    cnet_class_set_slot(L, self, CNET_SLOT_IPC_WAITING);
-  }
+  cnet_class_slot_table(L, self, CNET_SLOT_IPC_WAITING);
   lua_insert(L, -2);
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
   lua_pop(L, 1);

@@ -57,14 +57,10 @@ static bool is_flag(lua_State *L, int link, const char *name) {
 /* ---- the destinations that are full ---- */
 
 static void set_awaiting(lua_State *L, int source, int destination, bool on) {
-  if (cnet_class_slot(L, source, CNET_SLOT_AWAIT_DRAIN) != LUA_TTABLE) {
-    lua_pop(L, 1);
-    if (!on) return;
-    lua_newtable(L);
-    lua_pushvalue(L, -1);
-    cnet_class_set_slot(L, source, CNET_SLOT_AWAIT_DRAIN);
-    ((cnet_stream *)lua_touserdata(L, source))->state |= CNET_R_AWAIT_DRAIN;
-  }
+  cnet_stream *s = lua_touserdata(L, source);
+  if (!on && !(s->state & CNET_R_AWAIT_DRAIN)) return;
+  cnet_class_slot_table(L, source, CNET_SLOT_AWAIT_DRAIN);
+  s->state |= CNET_R_AWAIT_DRAIN;
   lua_pushvalue(L, destination);
   if (on) {
     lua_pushboolean(L, 1);
@@ -216,14 +212,8 @@ static int onunpipe(lua_State *L) { /* (source, info) */
 
 static const lua_CFunction listeners[] = {onunpipe, ondata, onend, onerror, onclose, onfinish};
 
-/* Pushes the list of destinations, made if need be. */
-static void push_pipes(lua_State *L, int source) {
-  if (cnet_class_slot(L, source, CNET_SLOT_PIPES) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  cnet_class_set_slot(L, source, CNET_SLOT_PIPES);
-}
+/* Pushes the list of destinations. */
+static void push_pipes(lua_State *L, int source) { cnet_class_slot_table(L, source, CNET_SLOT_PIPES); }
 
 /* Pushes the link of source 1 and destination 2. */
 static void push_link(lua_State *L, bool ends) {

@@ -7,17 +7,8 @@
 
 static cnet_server *self_server(lua_State *L) { return cnet_class_self(L, CNET_SERVER); }
 
-/* Pushes the holders, made if need be. */
-static void push_holders(lua_State *L, int self) {
-  if (cnet_class_slot(L, self, CNET_SLOT_SERVER_HOLDERS) != LUA_TNIL) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  cnet_class_set_slot(L, self, CNET_SLOT_SERVER_HOLDERS);
-}
-
 void cnet_server_add_holder(lua_State *L, int self) {
-  push_holders(L, self);
+  cnet_class_slot_table(L, self, CNET_SLOT_SERVER_HOLDERS);
   lua_insert(L, -2);
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
   lua_pop(L, 1);

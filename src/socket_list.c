@@ -20,15 +20,6 @@ typedef struct {
 
 enum { SLOT_LIST_CHANNEL = 1, SLOT_LIST_KEY };
 
-/* Pushes the table in the slot, made if need be. */
-static void push_table(lua_State *L, int channel, int slot) {
-  if (cnet_class_slot(L, channel, slot) != LUA_TNIL) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  cnet_class_set_slot(L, channel, slot);
-}
-
 /* Sends {cmd =, key = the value at index key, count = unless it is below 0}. */
 static void send_count(lua_State *L, int channel, const char *cmd, int key, lua_Integer count) {
   lua_createtable(L, 0, 3);
@@ -60,7 +51,7 @@ static bool is_gone(lua_State *L, int channel) {
 }
 
 static void add_question(lua_State *L, int channel, const char *reply, int key, int callback) {
-  push_table(L, channel, SLOT_QUESTIONS);
+  cnet_class_slot_table(L, channel, SLOT_QUESTIONS);
   lua_createtable(L, 0, 3);
   lua_pushstring(L, reply);
   lua_setfield(L, -2, "reply");
@@ -94,7 +85,7 @@ static int ask(lua_State *L) {
 void cnet_socket_list_send(lua_State *L, int channel, int server) {
   int key = lua_gettop(L) + 1;
   cnet_server_push_key(L, server);
-  push_table(L, channel, SLOT_SENT);
+  cnet_class_slot_table(L, channel, SLOT_SENT);
   lua_pushvalue(L, key);
   if (lua_rawget(L, -2) == LUA_TNIL) {
     lua_pushvalue(L, key);
@@ -141,7 +132,7 @@ static void answer(lua_State *L, int err, int count) {
 static void on_reply(lua_State *L, int channel, const char *reply, int key, int count) {
   lua_Integer i, taken = 0, left = 0;
   int old, answered, rest;
-  push_table(L, channel, SLOT_QUESTIONS);
+  cnet_class_slot_table(L, channel, SLOT_QUESTIONS);
   lua_newtable(L);
   lua_newtable(L);
   rest = lua_gettop(L);
@@ -162,7 +153,7 @@ static void on_reply(lua_State *L, int channel, const char *reply, int key, int 
 
 void cnet_socket_list_on_end(lua_State *L, int channel) {
   push_closed_before_reply(L);
-  push_table(L, channel, SLOT_QUESTIONS);
+  cnet_class_slot_table(L, channel, SLOT_QUESTIONS);
   lua_pushnil(L);
   cnet_class_set_slot(L, channel, SLOT_QUESTIONS);
   answer(L, lua_gettop(L) - 1, 0);
@@ -193,7 +184,7 @@ static socket_list *push_list(lua_State *L, int channel, int key) {
   cnet_runtime *rt = cnet_channel_at(L, channel)->object.rt;
   socket_list *l;
   int lists = lua_gettop(L) + 1;
-  push_table(L, channel, SLOT_GOT);
+  cnet_class_slot_table(L, channel, SLOT_GOT);
   lua_pushvalue(L, key);
   if (lua_rawget(L, lists) == LUA_TNIL) {
     lua_pop(L, 1);
