@@ -3,6 +3,7 @@
 
 local net = require "cnet"
 local support = require "spec.support"
+local finalizers = require "spec.support.finalizers"
 local sockets = require "spec.support.sockets"
 local processes = require "spec.support.processes"
 
@@ -417,69 +418,39 @@ describe("send", function()
     assert.same({ "now", "a 1 nil", "b", "c", "d" }, log)
   end)
 
-  -- A program of its own: where little is allocated, the collector comes round often. `in_finalizer(n, act, fn)` calls
-  -- act in the n-th finalizer that runs inside fn, and tells whether there were so many.
-  local function with_finalizers(script)
-    local out, err, code = support.lua([[
-      local net, child_process = require "cnet", require "cnet.child_process"
-      collectgarbage("incremental", 4, 1000, 1) -- steps with nearly every allocation
-      local function in_finalizer(n, act, fn)
-        local inside, count = true, 0
-        local function wait()
-          setmetatable({}, { __gc = function()
-            if not inside then return end
-            count = count + 1
-            if count == n then act() else wait() end
-          end })
-        end
-        wait()
-        fn()
-        inside = false
-        return count >= n
-      end
-      local function peer(script)
-        local name = os.tmpname()
-        local file = io.open(name, "w")
-        file:write(script)
-        file:close()
-        local stdio = { "ignore", "pipe", "inherit", "ipc" }
-        local child = child_process.fork(name, {}, { execPath = arg[1], stdio = stdio })
-        child:on("close", function() os.remove(name) end)
-        return child
-      end
-      local server = net.createServer():listen(0):unref()
-      local n, more = 0, true
-      while more do
-        n = n + 1
-        ]] .. script .. [[
-        net.run()
-      end
-      print(n > 3)
-      server:close()
-      net.run()
-    ]], support.sh)
-    assert.same({ "true\n", "", 0 }, { out, err, code })
-  end
+  local before = [[
+    local child_process = require "cnet.child_process"
+    local function peer(script)
+      local name = os.tmpname()
+      local file = io.open(name, "w")
+      file:write(script)
+      file:close()
+      local stdio = { "ignore", "pipe", "inherit", "ipc" }
+      local child = child_process.fork(name, {}, { execPath = arg[1], stdio = stdio })
+      child:on("close", function() os.remove(name) end)
+      return child
+    end
+    local server = net.createServer():listen(0):unref()
+  ]]
 
   it("calls back once, though a finalizer ends the channel in the middle of it", function()
-    with_finalizers [[
+    finalizers.each([[
       local child = peer "exec cat <&3"
       local calls, code = 0, nil
-      more = in_finalizer(n, function() child:disconnect() end, function()
-        child:send({ 1, 2.5 }, n % 2 == 0 and server or nil, function(err)
-          calls, code = calls + 1, err and err.code
-        end)
-      end)
       child:on("close", function()
         assert(calls == 1, calls)
         assert(code == nil or code == "ERR_IPC_CHANNEL_CLOSED" or code == "EBADF", code)
       end)
-      if child.connected then child:disconnect() end
-    ]]
+      in_finalizer(function() child:disconnect() end, function()
+        child:send({ 1, 2.5 }, n % 2 == 0 and server or nil, function(err)
+          calls, code = calls + 1, err and err.code
+        end)
+      end)
+    ]], before)
   end)
 
   it("sends all, though a finalizer sends a handle in the middle of it", function()
-    with_finalizers [[
+    finalizers.each([[
       local child = peer [=[
         for i in 1 2 3; do read -r line; echo "$line"; echo '{"cmd":"NODE_HANDLE_ACK"}' >&3; done <&3
       ]=]
@@ -489,15 +460,14 @@ describe("send", function()
         child:send("inner 1", server)
         child:send("inner 2", server)
       end
-      more = in_finalizer(n, inner, function() child:send("outer", server) end)
-      if not more then inner() end
+      in_finalizer(inner, function() child:send("outer", server) end)
       child:on("close", function()
         for _, message in ipairs { "outer", "inner 1", "inner 2" } do
           local _, times = heard:gsub(message, "")
           assert(times == 1, message .. " in: " .. heard)
         end
       end)
-    ]]
+    ]], before)
   end)
 end)
 

@@ -391,6 +391,7 @@ static void renew(lua_State *L, cnet_socket *s, int self, bool path) {
   }
   s->write_after_fin = false;
   if (s->handle) return;
+  if (s->collected) luaL_error(L, "the socket was collected"); /* nobody would close the handle */
   h = cnet_handle_new(cnet_stream_runtime(&s->stream), path ? CNET_HANDLE_PIPE : CNET_HANDLE_TCP, &status);
   if (!h) {
     cnet_error_push_system(L, status, "connect");

@@ -18,19 +18,12 @@ static bool is_flowing(const cnet_stream *s) { return s->state & CNET_R_FLOWING;
 
 /* Appends the string on top, which it pops. */
 static void buffer_append(lua_State *L, cnet_stream *s, int self) {
-  s->r_length += lua_rawlen(L, -1);
-  if (cnet_class_slot(L, self, CNET_SLOT_READ_BUFFER) != LUA_TTABLE) {
-    lua_pop(L, 1);
-    lua_createtable(L, 1, 0);
-    lua_pushvalue(L, -1);
-    cnet_class_set_slot(L, self, CNET_SLOT_READ_BUFFER);
-    s->r_first = 1;
-    s->r_last = 0;
-    s->r_offset = 0;
-  }
-  lua_insert(L, -2);
-  lua_rawseti(L, -2, (lua_Integer)++s->r_last);
-  lua_pop(L, 1);
+  cnet_class_slot_table(L, self, CNET_SLOT_READ_BUFFER);
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, (lua_Integer)s->r_last + 1);
+  s->r_last++;
+  s->r_length += lua_rawlen(L, -2);
+  lua_pop(L, 2);
 }
 
 static void buffer_clear(lua_State *L, cnet_stream *s, int self) {
@@ -41,24 +34,35 @@ static void buffer_clear(lua_State *L, cnet_stream *s, int self) {
   s->r_offset = 0;
 }
 
+/* The head, if it is partly read, is cut to what is left of it, so that another can be put before it. */
+static void cut_head(lua_State *L, cnet_stream *s, int self) {
+  while (s->r_offset > 0) {
+    size_t size, offset = s->r_offset;
+    const char *text;
+    int head = lua_gettop(L) + 2;
+    cnet_class_slot(L, self, CNET_SLOT_READ_BUFFER);
+    lua_rawgeti(L, head - 1, s->r_first);
+    text = lua_tolstring(L, head, &size);
+    lua_pushlstring(L, text + offset, size - offset);
+    lua_rawgeti(L, head - 1, s->r_first);
+    if (s->r_offset == offset && lua_rawequal(L, head, -1)) { /* no finalizer has read meanwhile */
+      lua_pop(L, 1);
+      lua_rawseti(L, head - 1, s->r_first);
+      s->r_offset = 0;
+    }
+    lua_settop(L, head - 2);
+  }
+}
+
 /* Puts the string on top, which it pops, before all that is buffered. */
 static void buffer_prepend(lua_State *L, cnet_stream *s, int self) {
   int chunk = lua_gettop(L);
+  cut_head(L, s, self);
   if (s->r_length == 0) {
     buffer_append(L, s, self);
     return;
   }
   cnet_class_slot(L, self, CNET_SLOT_READ_BUFFER);
-  if (s->r_offset > 0) { /* the head is partly read: what is left of it is the new one's tail */
-    const char *head;
-    size_t size;
-    lua_rawgeti(L, chunk + 1, s->r_first);
-    head = lua_tolstring(L, -1, &size);
-    lua_pushlstring(L, head + s->r_offset, size - s->r_offset);
-    lua_rawseti(L, chunk + 1, s->r_first);
-    lua_pop(L, 1);
-    s->r_offset = 0;
-  }
   if (s->r_first == 1) {
     unsigned i;
     for (i = s->r_last; i >= s->r_first; i--) {
@@ -106,27 +110,29 @@ static size_t buffer_copy(lua_State *L, cnet_stream *s, int buffer, char *out, s
   return taken;
 }
 
-/* Takes n bytes (at most what is there) from the buffer, as one string. Returns how many it took. */
+/* Takes n bytes (at most what is there) from the buffer, as one string. Returns how many it took: none, if a finalizer
+ * has taken all. */
 static size_t buffer_take(lua_State *L, cnet_stream *s, int self, size_t n) {
-  luaL_Buffer out;
   size_t taken;
-  int buffer;
+  int buffer = lua_gettop(L) + 1;
   cnet_class_slot(L, self, CNET_SLOT_READ_BUFFER);
-  buffer = lua_gettop(L);
   lua_rawgeti(L, buffer, s->r_first);
   taken = lua_rawlen(L, -1);
   if (s->r_offset == 0 && (taken == n || (n >= s->r_length && s->r_first == s->r_last))) {
     lua_pushnil(L);
     lua_rawseti(L, buffer, s->r_first++);
     s->r_length -= taken;
+    lua_remove(L, buffer);
   } else {
+    luaL_Buffer out;
     char *bytes;
-    lua_pop(L, 1);
+    lua_settop(L, buffer - 1);
     bytes = luaL_buffinitsize(L, &out, n + 4); /* + the rest of a character */
-    taken = buffer_copy(L, s, buffer, bytes, n < s->r_length ? n : s->r_length);
+    cnet_class_slot(L, self, CNET_SLOT_READ_BUFFER);
+    taken = buffer_copy(L, s, lua_gettop(L), bytes, n < s->r_length ? n : s->r_length);
+    lua_pop(L, 1);
     luaL_pushresultsize(&out, taken);
   }
-  lua_remove(L, buffer);
   if (s->r_length == 0) buffer_clear(L, s, self);
   return taken;
 }
@@ -358,6 +364,7 @@ static size_t next_power_of_two(double n) {
 }
 
 bool cnet_readable_read(lua_State *L, cnet_stream *s, int self, double wanted) {
+  int top = lua_gettop(L);
   size_t n;
   bool got;
   luaL_checkstack(L, 20, NULL);
@@ -385,13 +392,13 @@ bool cnet_readable_read(lua_State *L, cnet_stream *s, int self, double wanted) {
     do_read(L, s, self);
     if (!(s->state & CNET_R_READING)) n = how_much_to_read(L, s, self, wanted);
   }
-  got = n > 0 && s->r_length > 0;
+  n = n > 0 && s->r_length > 0 ? buffer_take(L, s, self, n) : 0;
+  got = n > 0;
   if (got) {
-    n = buffer_take(L, s, self, n);
     forget_full_pipes(L, s, self);
   } else {
     if (s->r_length <= s->r_high_water_mark) s->state |= CNET_R_NEED_READABLE;
-    n = 0;
+    lua_settop(L, top);
     lua_pushnil(L);
   }
   if (s->r_length == 0) {

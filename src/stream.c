@@ -57,10 +57,10 @@ void cnet_stream_on_destroyed(lua_State *L, cnet_stream *s, int self, int err) {
 void cnet_stream_destroy(lua_State *L, cnet_stream *s, int self, int err) {
   if (s->state & CNET_DESTROYED) return;
   luaL_checkstack(L, 20, NULL);
+  s->state |= CNET_DESTROYED; /* first: what allocates may run a finalizer that destroys it */
   if (s->wstate & (CNET_W_BUFFERED | CNET_W_ON_FINISHED))
     cnet_tick_object(L, cnet_stream_runtime(s), cnet_writable_tick_error_buffer, self);
   cnet_stream_set_errored(L, s, self, err);
-  s->state |= CNET_DESTROYED;
   s->ops->destroy(L, s, self, err);
 }
 

@@ -479,18 +479,13 @@ static void finish_maybe(lua_State *L, cnet_stream *s, int self, bool sync) {
 /* The callback waits for 'finish', or gets in a tick what is on top already: an error, or nil. */
 static void when_finished(lua_State *L, cnet_stream *s, int self, int callback, bool refused) {
   int err = lua_gettop(L);
+  if (!refused && !(s->wstate & CNET_W_FINISHED)) cnet_class_slot_table(L, self, CNET_SLOT_ON_FINISHED);
   if (!refused && (s->state & CNET_ERRORED)) {
     push_cause(L, s, self, "end");
     tick_callback(L, cnet_stream_runtime(s), callback, lua_gettop(L));
   } else if (refused || (s->wstate & CNET_W_FINISHED)) {
     tick_callback(L, cnet_stream_runtime(s), callback, err);
   } else {
-    if (cnet_class_slot(L, self, CNET_SLOT_ON_FINISHED) != LUA_TTABLE) {
-      lua_pop(L, 1);
-      lua_newtable(L);
-      lua_pushvalue(L, -1);
-      cnet_class_set_slot(L, self, CNET_SLOT_ON_FINISHED);
-    }
     lua_pushvalue(L, callback);
     lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
     s->wstate |= CNET_W_ON_FINISHED;
