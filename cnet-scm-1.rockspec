@@ -48,6 +48,7 @@ build = {
             "src/interrupt.c",
             "src/ipc.c",
             "src/json.c",
+            "src/json_syntax.c",
             "src/listen_options.c",
             "src/listener.c",
             "src/lookup.c",

@@ -165,6 +165,30 @@ describe("a message that comes", function()
     end
   end)
 
+  it("is broken where Node says so, whatever the library takes", function()
+    local lines = { "[1 2]", '{"a" 1}', "{1:2}", "[1:2]", '{"a"1{"b":2}:0}', "/* */ 1", "1 // 2", "[1,]", '{"a":1,}',
+      "[,1]", '{,"a":1}', "{[]:1}", '{"a"}', '{"a":}', "01", "1.", ".5", "-", "+1", "0x10", "1e", "1e+", "tru", "nullx",
+      "NaN", "Infinity", '"\1"', '"\9"', [["\x41"]], [["\u12g4"]], [["\"]], "]", "}", "[}", "{]", "[[1]", "\0", "[1]]" }
+    local got, errors = read(table.unpack(lines))
+    assert.equal(0, got.n)
+    assert.equal(#lines, #errors)
+    local messages = {}
+    for i, err in ipairs(errors) do messages[lines[i]] = err.message:match "^A message that came is no JSON: (.*)$" end
+    assert.equal("unexpected 2 at byte 4", messages["[1 2]"])
+    assert.equal("unexpected x at byte 3", messages[ [["\x41"]] ])
+    assert.equal("unexpected byte 1 at byte 2", messages['"\1"'])
+    assert.equal("it ends too early", messages["[[1]"])
+    assert.equal("unexpected ] at byte 4", messages["[1]]"])
+  end)
+
+  it("may have all that JSON has", function()
+    local got, errors = read([==[ {"" : [ ] , "a\/\"\\\b\f\n\r\t\u00e9" : [{ } ,{ "x" : -0.5E+2 } , [ [ ] , 0]] } ]==],
+      "[ -0 , 10e-1 ]", "0", "-0.0", "1E2")
+    assert.same({}, errors)
+    local object = { [""] = {}, ['a/"\\\b\f\n\r\t\u{e9}'] = { {}, { x = -50 }, { {}, 0 } } }
+    assert.same({ object, { 0, 1 }, 0, -0.0, 100, n = 5 }, got)
+  end)
+
   it("may be nested deeply", function()
     local got = read(("["):rep(5000) .. ("]"):rep(5000))
     assert.equal(1, got.n)

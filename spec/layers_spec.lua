@@ -10,9 +10,9 @@ local layers = {
   { "stream", "writable", "readable" },
   { "socket", "socket_options", "socket_state", "attempt", "connector", "pipe" },
   { "server_connections", "server_holders", "server_listen", "server" },
-  { "json", "channel", "socket_list", "handoff", "ipc", "process", "spawn_options", "child_process", "shared_loop",
-    "cluster", "cluster_settings", "worker", "cluster_wire", "cluster_query", "round_robin", "shared_handle",
-    "cluster_primary", "cluster_child" },
+  { "json_syntax", "json", "channel", "socket_list", "handoff", "ipc", "process", "spawn_options", "child_process",
+    "shared_loop", "cluster", "cluster_settings", "worker", "cluster_wire", "cluster_query", "round_robin",
+    "shared_handle", "cluster_primary", "cluster_child" },
   { "cnet" },
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "json_syntax.h"
 
 enum { DEEPEST = 1000 };
 
@@ -303,35 +304,36 @@ static bool call_library(lua_State *L) {
   return lua_pcall(L, 1, 3, 0) == LUA_OK;
 }
 
-/* Leaves the error on top, above index top; what is no error object yet becomes the reason of one. */
-static bool fail(lua_State *L, int top, const char *reason) {
-  if (reason)
-    cnet_error_push(L, "SyntaxError", "ERR_IPC_INVALID_MESSAGE", "A message that came is no JSON: %s", reason);
+/* Leaves the error on top, above index top; a text becomes the reason of one. */
+static bool fail(lua_State *L, int top) {
+  if (lua_type(L, -1) == LUA_TSTRING)
+    cnet_error_push(L, "SyntaxError", "ERR_IPC_INVALID_MESSAGE", "A message that came is no JSON: %s",
+                    lua_tostring(L, -1));
   lua_replace(L, top + 1);
   lua_settop(L, top + 1);
   return false;
 }
 
-static bool is_blank(const char *text, size_t size) {
-  size_t i;
-  for (i = 0; i < size; i++)
-    if (text[i] == '\0' || !strchr(" \t\r\n", text[i])) return false;
-  return true;
+/* Pushes why the text at index is no JSON; nothing if it is. */
+static bool check_syntax(lua_State *L, int index) {
+  size_t size, at;
+  const char *text = lua_tolstring(L, index, &size);
+  if (cnet_json_syntax_check(text, size, &at)) return true;
+  if (at == size) {
+    lua_pushliteral(L, "it ends too early");
+  } else if (isprint((unsigned char)text[at])) {
+    lua_pushfstring(L, "unexpected %c at byte %d", text[at], (int)at + 1);
+  } else {
+    lua_pushfstring(L, "unexpected byte %d at byte %d", (unsigned char)text[at], (int)at + 1);
+  }
+  return false;
 }
 
 bool cnet_json_decode(lua_State *L, int index) {
   int top = lua_gettop(L);
-  size_t size, end;
-  const char *text;
   lua_pushvalue(L, index);
   repair(L, top + 1);
-  lua_pushvalue(L, top + 1);
-  if (!call_library(L)) return fail(L, top, lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL);
-  if (!lua_isnil(L, -1)) return fail(L, top, lua_tostring(L, -1));
-  text = lua_tolstring(L, top + 1, &size);
-  end = (size_t)lua_tointeger(L, -2) - 1;
-  if (end < size && !is_blank(text + end, size - end)) return fail(L, top, "there is more after its end");
-  lua_remove(L, top + 1);
+  if (!check_syntax(L, top + 1) || !call_library(L) || !lua_isnil(L, -1)) return fail(L, top);
   lua_settop(L, top + 1);
   return true;
 }
