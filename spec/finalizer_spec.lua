@@ -189,22 +189,25 @@ describe("a finalizer in the middle of", function()
   end)
 end)
 
-describe("a socket that was collected", function()
+describe("what was collected", function()
   after_each(support.clean)
 
-  it("does not connect any more: nobody would close its handle", function()
+  it("does not connect or listen any more: nobody would close its handle", function()
     local out, err, code = support.lua [[
       local net = require "cnet"
-      do -- finalizers run in the opposite order of their making: the socket's is the first
-        local older = setmetatable({}, { __gc = function(self) print(pcall(self.socket.connect, self.socket, 1)) end })
-        older.socket = net.Socket()
+      do -- finalizers run in the opposite order of their making: those of socket and server are the first
+        local older = setmetatable({}, { __gc = function(self)
+          print(pcall(self.socket.connect, self.socket, 1))
+          print(pcall(self.server.listen, self.server, 0))
+        end })
+        older.socket, older.server = net.Socket(), net.Server()
       end
       collectgarbage()
       collectgarbage()
       net.run()
       print "over"
     ]]
-    assert.matches("^false\t.*the socket was collected\nover\n$", out)
+    assert.matches("^false\t[^\n]*the socket was collected\nfalse\t[^\n]*the server was collected\nover\n$", out)
     assert.same({ "", 0 }, { err, code })
   end)
 end)

@@ -234,6 +234,7 @@ static int construct(lua_State *L) {
 
 static int server_gc(lua_State *L) {
   cnet_server *s = lua_touserdata(L, 1);
+  s->collected = true;
   cnet_handle_finalize(s->emitter.object.rt, &s->handle);
   cnet_timer_stop(&s->remote_ref);
   return 0;

@@ -354,6 +354,7 @@ int cnet_server_method_listen(lua_State *L) {
   cnet_listen_options o;
   int callback = cnet_listen_callback(L);
   check_not_listening(L, s);
+  if (s->collected) luaL_error(L, "the server was collected"); /* nobody would close the handle */
   if (callback) {
     lua_pushvalue(L, callback);
     cnet_emitter_once(L, cnet_server_runtime(s), 1, "listening");

@@ -381,6 +381,32 @@ local function from_finalizer()
   end
 end
 
+-- A call with finalizers at each of its allocations, of which some call the same object.
+local function amid_finalizers()
+  local inside, begun, left = false, false, 20000
+  local metatable = { __gc = function()
+    begun = true
+    if not inside or over or chance(0.9) then return end
+    local class = class_of(in_use)
+    local item = class and pick(methods[class])
+    if not item or ENDING[item.name] and not chance(destructive) or FORKS[class .. "." .. item.name] then return end
+    local fn = real[class].methods[item.name]
+    if fn then invoke("amid " .. class, item.name, fn, in_use, true, arguments.list(pick(item.params))) end
+  end }
+  collectgarbage "stop"
+  for _ = 1, 300 do setmetatable({}, metatable) end
+  collectgarbage("incremental", 4, 100, 1) -- from now on a step, of ten finalizers, for each allocation
+  repeat
+    left = left - 1
+    collectgarbage "step"
+  until begun or left == 0
+  collectgarbage "restart"
+  inside = true
+  world.act()
+  inside = false
+  pick(COLLECTORS)()
+end
+
 local function from_close()
   pcall(function()
     local object = chance(destructive) and world.object(pick(world.classes)) or nil
@@ -514,8 +540,8 @@ end
 local ACTS <const> = {
   { 40, call_method }, { 12, call_function }, { 4, call_with_wrong_self }, { 3, construct }, { 4, read_field },
   { 2, write_field }, { 2, operate }, { 4, collect }, { 2, from_coroutine }, { 2, from_finalizer }, { 2, from_close },
-  { 4, from_later }, { 2, spawn_server }, { 5, spawn_client }, { 2, stay }, { 1, spawn_attempts }, { 0.5, set_limit },
-  { child_process and 12 or 0, talk_to_child }, { 0.2, spoil },
+  { 4, from_later }, { 2, spawn_server }, { 5, spawn_client }, { 2, stay }, { 1, amid_finalizers },
+  { 1, spawn_attempts }, { 0.5, set_limit }, { child_process and 12 or 0, talk_to_child }, { 0.2, spoil },
 }
 local total = 0
 for _, row in ipairs(ACTS) do total = total + row[1] end

@@ -11,7 +11,7 @@
 set -eu
 . "$(dirname "$0")/../tools/setup.sh"
 
-LIMIT=240 # s, for each
+LIMIT=120 # s, for each; then it is aborted, and the report shows where it was
 
 # Runs the program of a seed; prints what is wrong with it, or its last line.
 run_one() {
@@ -25,7 +25,7 @@ run_one() {
     ulimit -c 0
     ulimit -n 256
     if [ $((seed % 2)) -eq 0 ]; then exec </dev/null; fi
-    LD_PRELOAD="$libasan $random/fence.so" exec timeout -k 5 "$LIMIT" lua5.4 "$root/stress/random_programs.lua" "$seed"
+    LD_PRELOAD="$libasan $random/fence.so" exec timeout -s ABRT -k 5 "$LIMIT" lua5.4 "$root/stress/random_programs.lua" "$seed"
   ) >"$here/out" 2>"$here/err" || status=$?
   last=$(grep -a '^calls ' "$here/out" | tail -n 1)
   why=
