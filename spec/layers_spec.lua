@@ -3,8 +3,8 @@
 
 -- In order. A room is a .c and its .h.
 local layers = {
-  { "runtime", "error", "protect", "interrupt", "class", "args", "address", "timer_list", "encoding", "signals",
-    "strict", "version" },
+  { "runtime", "pins", "ticks", "error", "protect", "interrupt", "loop", "class", "args", "address", "timer_list",
+    "encoding", "signals", "strict", "version" },
   { "emitter", "timer", "immediate", "handle", "gather", "native", "listen_options", "listener", "lookup", "abort",
     "socket_address", "block_list", "path" },
   { "stream", "writable", "readable" },
@@ -18,7 +18,6 @@ local layers = {
 
 -- Where a .c looks up into a room after its own. Each is a knot to be untied; headers have none, and none may come.
 local knots = {
-  ["runtime.c"] = { "error.h", "protect.h", "interrupt.h" }, -- net.run and the check phase: would be a room `loop`
   ["stream.c"] = { "writable.h" },
   ["socket.c"] = { "socket_options.h", "socket_state.h" },
 }

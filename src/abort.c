@@ -4,6 +4,7 @@
 
 #include "error.h"
 #include "strict.h"
+#include "ticks.h"
 
 enum { SIGNAL_REASON = 1, SIGNAL_ONABORT = 2 }; /* slots of a signal */
 enum { CONTROLLER_SIGNAL = 1 };                 /* slot of a controller */

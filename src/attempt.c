@@ -5,6 +5,7 @@
 #include "args.h"
 #include "block_list.h"
 #include "error.h"
+#include "pins.h"
 #include "socket_options.h"
 
 /* ---- one attempt ---- */

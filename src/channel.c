@@ -6,6 +6,7 @@
 #include "emitter.h"
 #include "error.h"
 #include "json.h"
+#include "ticks.h"
 
 /* A parcel is a table: [1] the line, and by name what belongs to it: callback, quiet, handle and keep_open as they were
  * given to send; text, the message's; native, owned and retry, once a handle is packed. */

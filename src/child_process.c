@@ -7,10 +7,12 @@
 #include "error.h"
 #include "ipc.h"
 #include "json.h"
+#include "pins.h"
 #include "protect.h"
 #include "signals.h"
 #include "spawn_options.h"
 #include "strict.h"
+#include "ticks.h"
 
 enum { SLOT_STDIO = CNET_SLOT_FIRST_TARGET, SLOT_FILE, SLOT_ARGS };
 

@@ -10,6 +10,7 @@
 #include "json.h"
 #include "round_robin.h"
 #include "shared_handle.h"
+#include "ticks.h"
 
 static cnet_runtime *runtime_of(lua_State *L, int self) { return ((cnet_object *)lua_touserdata(L, self))->rt; }
 

@@ -9,6 +9,7 @@
 #include "error.h"
 #include "spawn_options.h"
 #include "strict.h"
+#include "ticks.h"
 
 extern char **environ;
 

@@ -13,6 +13,7 @@
 #include "emitter.h"
 #include "error.h"
 #include "immediate.h"
+#include "loop.h"
 #include "native.h"
 #include "pipe.h"
 #include "process.h"
@@ -38,7 +39,7 @@ int luaopen_cnet(lua_State *L) {
   lua_newtable(L);
   cnet_version_register(L);
   cnet_error_register(L);
-  cnet_runtime_register(L);
+  cnet_loop_register(L);
   cnet_address_register(L);
   cnet_emitter_register(L);
   cnet_timer_register(L);

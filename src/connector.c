@@ -10,6 +10,7 @@
 #include "lookup.h"
 #include "socket_options.h"
 #include "strict.h"
+#include "ticks.h"
 
 /* The tables that stand for a connect() and its attempts are described in attempt.h. */
 

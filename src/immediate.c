@@ -1,5 +1,6 @@
 #include "immediate.h"
 
+#include "pins.h"
 #include "protect.h"
 #include "timer.h"
 

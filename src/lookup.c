@@ -7,6 +7,7 @@
 
 #include "address.h"
 #include "error.h"
+#include "pins.h"
 #include "protect.h"
 
 typedef struct {

@@ -4,6 +4,7 @@
 #include "readable.h"
 #include "socket.h"
 #include "strict.h"
+#include "ticks.h"
 
 /* One pipe is a table, the link: source, destination, its listeners by name, ondrain once it was needed, cleaned. Each
  * listener is a closure over the runtime and the link. */

@@ -1,5 +1,7 @@
 #include "protect.h"
 
+#include "ticks.h"
+
 typedef struct {
   cnet_runtime *rt;
   cnet_body body;
@@ -138,7 +140,7 @@ static void deliver(cnet_runtime *rt, cnet_phase phase, cnet_event_list *list, c
     event->drop(event);
   } else if (cnet_runtime_holds(rt) || list->head) {
     cnet_events_append(list, event);
-    if (rt->guard) cnet_runtime_want_ticker(rt);
+    if (rt->guard) cnet_runtime_want_ticker(rt, true);
   } else {
     deliver_one(rt, phase, list, event);
   }

@@ -5,6 +5,7 @@
 
 #include "args.h"
 #include "error.h"
+#include "ticks.h"
 #include "writable.h"
 
 #define MAX_HIGH_WATER_MARK 0x40000000

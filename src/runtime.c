@@ -9,10 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "interrupt.h"
-#include "protect.h"
-
 static const char runtime_key = 0;
 
 /* Apart from the runtime's userdata: after an exit inside a callback libuv may still look at the loop, and on luv's
@@ -73,170 +69,11 @@ static void events_drop(cnet_event_list *list) {
   list->tail = NULL;
 }
 
-/* ---- pins ---- */
-
-void cnet_pin(lua_State *L, cnet_runtime *rt, const void *key, int index) {
-  index = lua_absindex(L, index);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
-  lua_pushvalue(L, index);
-  lua_rawsetp(L, -2, key);
-  lua_pop(L, 1);
-}
-
-void cnet_unpin(lua_State *L, cnet_runtime *rt, const void *key) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
-  if (lua_rawgetp(L, -1, key) != LUA_TNIL) {
-    lua_pushnil(L);
-    lua_rawsetp(L, -3, key);
-  }
-  lua_pop(L, 2);
-}
-
-int cnet_pin_push(lua_State *L, cnet_runtime *rt, const void *key) {
-  int type;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
-  type = lua_rawgetp(L, -1, key);
-  lua_remove(L, -2);
-  return type;
-}
-
-int cnet_pin_place(lua_State *L, cnet_runtime *rt, int place, int index) {
-  index = lua_absindex(L, index);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
-  lua_pushvalue(L, index);
-  if (place == 0) place = rt->free_count > 0 ? rt->free_places[rt->free_count - 1] : rt->last_place + 1;
-  lua_rawseti(L, -2, place);
-  lua_pop(L, 1);
-  /* given out only now: rawseti may have raised */
-  if (rt->free_count > 0 && place == rt->free_places[rt->free_count - 1]) {
-    rt->free_count--;
-  } else if (place > rt->last_place) {
-    rt->last_place = place;
-  }
-  return place;
-}
-
-void cnet_unpin_place(lua_State *L, cnet_runtime *rt, int place) {
-  int *more;
-  if (place == 0) return;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
-  lua_pushnil(L);
-  lua_rawseti(L, -2, place);
-  lua_pop(L, 1);
-  if (rt->free_count == rt->free_size) {
-    more = realloc(rt->free_places, (size_t)(2 * rt->free_size + 16) * sizeof *more);
-    if (!more) return; /* the place is not used again */
-    rt->free_places = more;
-    rt->free_size = 2 * rt->free_size + 16;
-  }
-  rt->free_places[rt->free_count++] = place;
-}
-
-int cnet_pin_push_place(lua_State *L, cnet_runtime *rt, int place) {
-  int type;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
-  type = lua_rawgeti(L, -1, place);
-  lua_remove(L, -2);
-  return type;
-}
-
-/* ---- ticks ----
- * A queue in a table, two slots for each tick: the function, and its argument. Several arguments are packed into a
- * table of our own, so a single argument that is a table is packed too. */
-
-static void tick_put(lua_State *L, cnet_runtime *rt) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->ticks); /* fn, argument, queue */
-  lua_insert(L, -3);
-  lua_rawseti(L, -3, rt->tick_tail + 1);
-  lua_rawseti(L, -2, rt->tick_tail);
-  rt->tick_tail += 2;
-  lua_pop(L, 1);
-  if (rt->guard && !rt->in_body) cnet_runtime_want_ticker(rt);
-}
-
-void cnet_tick(lua_State *L, cnet_runtime *rt, int nargs) {
-  if (nargs == 0) {
-    lua_pushboolean(L, 0); /* false alone stands for no argument */
-  } else if (nargs > 1 || lua_istable(L, -1) || lua_isboolean(L, -1) || lua_isnil(L, -1)) {
-    int i, first = lua_gettop(L) - nargs + 1;
-    lua_createtable(L, nargs, 1);
-    lua_insert(L, first);
-    for (i = nargs; i > 0; i--) lua_rawseti(L, first, i);
-    lua_pushinteger(L, nargs);
-    lua_setfield(L, first, "n");
-  }
-  tick_put(L, rt);
-}
-
-void cnet_tick_object(lua_State *L, cnet_runtime *rt, lua_CFunction fn, int index) {
-  index = lua_absindex(L, index);
-  lua_pushcfunction(L, fn);
-  lua_pushvalue(L, index);
-  tick_put(L, rt);
-}
-
-static int unpack_arguments(lua_State *L) {
-  int i, n, pack = lua_gettop(L);
-  lua_getfield(L, pack, "n");
-  n = (int)lua_tointeger(L, -1);
-  lua_pop(L, 1);
-  luaL_checkstack(L, n + 1, "too many arguments");
-  for (i = 1; i <= n; i++) lua_rawgeti(L, pack, i);
-  lua_remove(L, pack);
-  return n;
-}
-
-void cnet_ticks_run(lua_State *L, cnet_runtime *rt, int queue) {
-  while (rt->tick_head != rt->tick_tail && !rt->stopped) {
-    int nargs = 1;
-    lua_rawgeti(L, queue, rt->tick_head);
-    lua_rawgeti(L, queue, rt->tick_head + 1);
-    lua_pushnil(L);
-    lua_rawseti(L, queue, rt->tick_head);
-    lua_pushnil(L);
-    lua_rawseti(L, queue, rt->tick_head + 1);
-    rt->tick_head += 2;
-    if (rt->tick_head == rt->tick_tail) rt->tick_head = rt->tick_tail = 1;
-    if (lua_istable(L, -1)) {
-      nargs = unpack_arguments(L);
-    } else if (lua_isboolean(L, -1)) {
-      lua_pop(L, 1);
-      nargs = 0;
-    }
-    lua_call(L, nargs, 0);
-  }
-}
-
-static int net_next_tick(lua_State *L) {
-  cnet_runtime *rt = cnet_runtime_of(L);
-  cnet_runtime_check(L, rt);
-  if (!lua_isfunction(L, 1)) return cnet_error_arg_type(L, "argument", "callback", "of type function", 1);
-  cnet_tick(L, rt, lua_gettop(L) - 1);
-  return 0;
-}
-
-/* ---- the check phase: immediates, then the close callbacks a stopped turn left over ---- */
+/* ---- the next turn ---- */
 
 static void on_check(uv_check_t *check) {
   cnet_runtime *rt = MEMORY_OF(check)->rt;
-  if (rt->closed || cnet_runtime_holds(rt)) return;
-  rt->hold_timers = false;
-  if (rt->rearm_timers) rt->rearm_timers(rt);
-  if (rt->posted.head) {
-    /* what is posted while these run waits for the next turn */
-    rt->due = rt->posted;
-    rt->posted.head = rt->posted.tail = NULL;
-    cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->due);
-    if (rt->due.head) {
-      rt->due.tail->next = rt->posted.head;
-      if (rt->posted.tail) rt->due.tail = rt->posted.tail;
-      rt->posted = rt->due;
-      rt->due.head = rt->due.tail = NULL;
-    }
-  }
-  if (!rt->stopped && rt->immediates_pending) rt->run_immediates(rt);
-  if (!rt->stopped) cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->closes);
-  cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
+  if (!rt->closed && !cnet_runtime_holds(rt)) rt->loop_ops->on_check(rt);
 }
 
 static void on_idle(uv_idle_t *idle) { (void)idle; /* its being active makes the loop not sleep in poll */ }
@@ -262,8 +99,6 @@ void cnet_runtime_post(cnet_runtime *rt, cnet_event *event) {
   cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
 }
 
-/* ---- run and stop ---- */
-
 void cnet_runtime_stop(cnet_runtime *rt) {
   if (!rt->running) {
     if (rt->guard) uv_stop(rt->loop); /* perhaps under uv.run() */
@@ -277,144 +112,23 @@ void cnet_runtime_stop(cnet_runtime *rt) {
   if (rt->in_loop) uv_stop(rt->loop);
 }
 
-/* Goes on where the last turn was stopped, up to where uv_run begins: with the timers. Tells whether anything was done:
- * net.run("once") need not wait then. */
-static bool resume(cnet_runtime *rt) {
-  bool any = rt->tick_head != rt->tick_tail;
-  cnet_protect(rt, CNET_PHASE_POLL, NULL, NULL); /* the ticks */
-  any = cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->deferred) || any;
-  if (rt->stopped || !rt->resuming) return any;
-  if (rt->resume_phase == CNET_PHASE_POLL) {
-    rt->hold_timers = true; /* until the rest of that turn, poll, check and closing, has passed */
-  } else if (rt->resume_phase == CNET_PHASE_TIMERS) {
-    rt->run_timers(rt);
-  } else {
-    if (rt->resume_phase == CNET_PHASE_CHECK && rt->immediates_pending) rt->run_immediates(rt);
-    if (!rt->stopped) any = cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->closes) || any;
-  }
-  if (!rt->stopped) rt->resuming = false;
-  if (rt->rearm_timers && !rt->hold_timers) rt->rearm_timers(rt);
-  cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
-  return any;
-}
-
-static bool something_left(const cnet_runtime *rt) {
-  return rt->deferred.head || rt->closes.head || rt->posted.head || rt->tick_head != rt->tick_tail;
-}
-
-static bool something_alive(cnet_runtime *rt) { return something_left(rt) || uv_loop_alive(rt->loop); }
-
-/* On luv's loop uv.run may come next, or is running: it must find what net.run would begin with. */
 static void on_ticker(uv_idle_t *ticker) {
   cnet_runtime *rt = MEMORY_OF(ticker)->rt;
   if (rt->closed || cnet_runtime_holds(rt)) return;
   uv_idle_stop(ticker);
-  resume(rt);
-  cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
+  rt->loop_ops->on_ticker(rt);
 }
 
 /* uv.run() in a callback of ours: it could wait for ever for what that callback keeps from being told. */
 static void on_prepare(uv_prepare_t *prepare) { cnet_runtime_holds(MEMORY_OF(prepare)->rt); }
 
-void cnet_runtime_want_ticker(cnet_runtime *rt) {
-  if (!rt->closed) uv_idle_start(&rt->memory->own[TICKER].uv.idle, on_ticker);
-}
-
-static bool in_finalizer(lua_State *L) {
-  lua_Debug ar;
-  int level;
-  if (lua_gc(L, LUA_GCISRUNNING) < 0) return true; /* since Lua 5.4.4; also in a coroutine that a finalizer resumed */
-  for (level = 0; lua_getstack(L, level, &ar); level++) {
-    lua_getinfo(L, "n", &ar);
-    if (ar.name && strcmp(ar.name, "__gc") == 0 && strcmp(ar.namewhat, "metamethod") == 0) return true;
+void cnet_runtime_want_ticker(cnet_runtime *rt, bool wanted) {
+  uv_idle_t *ticker = &rt->memory->own[TICKER].uv.idle;
+  if (!wanted) {
+    uv_idle_stop(ticker);
+  } else if (!rt->closed) {
+    uv_idle_start(ticker, on_ticker);
   }
-  return false;
-}
-
-/* The handler, or nil, is on top of the main thread's stack. */
-static void set_up_on_luv(cnet_runtime *rt) {
-  cnet_runtime_push(rt->L);
-  lua_pushvalue(rt->L, -2);
-  lua_setiuservalue(rt->L, -2, CNET_RUNTIME_HANDLER);
-  lua_pop(rt->L, 1);
-  uv_idle_stop(&rt->memory->own[TICKER].uv.idle);
-}
-
-static int net_run(lua_State *L) {
-  static const char *const names[] = {"default", "once", "nowait", NULL};
-  static const uv_run_mode modes[] = {UV_RUN_DEFAULT, UV_RUN_ONCE, UV_RUN_NOWAIT};
-  cnet_runtime *rt = cnet_runtime_of(L);
-  int top, handler = lua_isfunction(L, 1) ? 1 : 2;
-  uv_run_mode mode = UV_RUN_DEFAULT;
-  cnet_runtime_check(L, rt);
-  if (handler == 2) {
-    int i = 0;
-    const char *name = lua_isnoneornil(L, 1) ? "default" : lua_tostring(L, 1);
-    while (names[i] && !(name && strcmp(names[i], name) == 0)) i++;
-    if (!names[i]) return cnet_error_arg_value(L, "argument", "mode", 1, "must be one of 'default', 'once', 'nowait'");
-    mode = modes[i];
-    if (!lua_isnoneornil(L, 2) && !lua_isfunction(L, 2))
-      return cnet_error_arg_type(L, "argument", "handler", "of type function", 2);
-  }
-  if (rt->running || rt->in_body) return luaL_error(L, "net.run() is running already: call it outside of callbacks");
-  if (in_finalizer(L)) return luaL_error(L, "net.run() cannot be called in a finalizer");
-  if (!rt->entry) cnet_protect_init(L, rt);
-  lua_settop(L, 2);
-  top = lua_gettop(rt->L);
-  if (!lua_checkstack(rt->L, LUA_MINSTACK + 2)) return luaL_error(L, "stack overflow");
-  lua_pushvalue(L, handler);
-  if (L != rt->L) lua_xmove(L, rt->L, 1);
-  rt->handler = lua_isfunction(rt->L, -1) ? lua_gettop(rt->L) : 0;
-  if (rt->guard) set_up_on_luv(rt);
-  rt->running = rt->ever_ran = true;
-  rt->stopped = rt->failed = false;
-  cnet_interrupt_arm(rt);
-  if (resume(rt) && mode == UV_RUN_ONCE) mode = UV_RUN_NOWAIT;
-  if (!rt->stopped) {
-    rt->in_loop = true;
-    uv_run(rt->loop, mode);
-    rt->in_loop = false;
-  }
-  cnet_interrupt_disarm(rt);
-  rt->running = rt->stopped = false;
-  rt->handler = 0;
-  lua_settop(rt->L, rt->L == L ? 2 : top);
-  if (rt->guard && something_left(rt)) cnet_runtime_want_ticker(rt);
-  if (rt->failed) {
-    rt->failed = false;
-    cnet_runtime_push(L);
-    lua_getiuservalue(L, -1, CNET_RUNTIME_ERROR);
-    lua_pushboolean(L, 0);
-    lua_setiuservalue(L, -3, CNET_RUNTIME_ERROR);
-    return lua_error(L);
-  }
-  lua_pushboolean(L, something_alive(rt));
-  return 1;
-}
-
-static int net_stop(lua_State *L) {
-  cnet_runtime *rt = cnet_runtime_of(L);
-  cnet_runtime_check(L, rt);
-  cnet_runtime_stop(rt);
-  return 0;
-}
-
-static int net_backend_fd(lua_State *L) {
-  cnet_runtime *rt = cnet_runtime_of(L);
-  cnet_runtime_check(L, rt);
-  lua_pushinteger(L, uv_backend_fd(rt->loop));
-  return 1;
-}
-
-static int net_backend_timeout(lua_State *L) {
-  cnet_runtime *rt = cnet_runtime_of(L);
-  bool waiting;
-  cnet_runtime_check(L, rt);
-  waiting = rt->tick_head != rt->tick_tail || rt->deferred.head || rt->closes.head || rt->posted.head;
-  if (!waiting) uv_update_time(rt->loop);
-  /* libuv says 0 when nothing is alive: a host that polled with that would spin */
-  lua_pushinteger(L, waiting ? 0 : uv_loop_alive(rt->loop) ? uv_backend_timeout(rt->loop) : -1);
-  return 1;
 }
 
 /* ---- the end ---- */
@@ -510,7 +224,7 @@ void cnet_runtime_close(cnet_runtime *rt) {
   events_drop(&rt->closes);
   events_drop(&rt->posted);
   events_drop(&rt->due);
-  cnet_interrupt_disarm(rt); /* a tick may run before the loop is entered */
+  if (rt->loop_ops) rt->loop_ops->on_close(rt);
   if (rt->in_loop && !rt->guard) {
     walk_ours(rt, close_descriptor, NULL);
     leave_to_the_exit(rt->memory);
@@ -550,7 +264,10 @@ static void open_standard_descriptors(void) {
     if (fcntl(fd, F_GETFD) == -1 && errno == EBADF && open("/dev/null", O_RDWR) != fd) return;
 }
 
-static void on_wake(uv_async_t *wake) { cnet_interrupt_on_wake(MEMORY_OF(wake)->rt); }
+static void on_wake(uv_async_t *wake) {
+  cnet_runtime *rt = MEMORY_OF(wake)->rt;
+  rt->loop_ops->on_wake(rt);
+}
 
 /* The handles that the runtime itself has on the loop. */
 static int open_handles(memory_t *memory, uv_loop_t *loop) {
@@ -651,7 +368,7 @@ int cnet_runtime_share(cnet_runtime *rt, uv_loop_t *loop, uv_handle_t *guard, in
   close_loop(old_loop);
   free(old);
   cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
-  if (something_left(rt)) cnet_runtime_want_ticker(rt);
+  if (cnet_runtime_has_left(rt)) cnet_runtime_want_ticker(rt, true);
   return 0;
 }
 
@@ -694,14 +411,4 @@ cnet_runtime *cnet_runtime_open(lua_State *L) {
 void cnet_runtime_set_functions(lua_State *L, const luaL_Reg *functions) {
   cnet_runtime_push(L);
   luaL_setfuncs(L, functions, 1);
-}
-
-void cnet_runtime_register(lua_State *L) {
-  static const luaL_Reg functions[] = {{"run", net_run},
-                                       {"stop", net_stop},
-                                       {"backendFd", net_backend_fd},
-                                       {"backendTimeout", net_backend_timeout},
-                                       {"nextTick", net_next_tick},
-                                       {NULL, NULL}};
-  cnet_runtime_set_functions(L, functions);
 }

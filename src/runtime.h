@@ -46,6 +46,14 @@ typedef struct {
 #define CNET_RIGHT_BEFORE(type, disposable, handle) \
   _Static_assert(offsetof(type, disposable) + sizeof(cnet_disposable) == offsetof(type, handle), "right before it")
 
+/* What the callbacks of the runtime's own handles come to: loop.c, which lies above. */
+typedef struct {
+  void (*on_check)(cnet_runtime *rt);
+  void (*on_ticker)(cnet_runtime *rt);
+  void (*on_wake)(cnet_runtime *rt);
+  void (*on_close)(cnet_runtime *rt);
+} cnet_loop_ops;
+
 enum { CNET_CLASS_LIMIT = 20 };
 
 struct cnet_runtime {
@@ -76,6 +84,7 @@ struct cnet_runtime {
   cnet_event_list posted;   /* for the next turn of the loop */
   cnet_event_list due;      /* those of them that this turn delivers */
 
+  const cnet_loop_ops *loop_ops;
   struct cnet_loop_memory *memory; /* the loop, the read buffer, and the handles of the runtime itself */
   uv_async_t *wake;                /* Ctrl-C */
   uv_handle_t *guard;              /* on luv's loop: see shared_loop.c; NULL on a loop of our own */
@@ -117,27 +126,8 @@ static inline cnet_runtime *cnet_runtime_of(lua_State *L) {
 }
 /* Raises an error once lua_close has closed the runtime. */
 void cnet_runtime_check(lua_State *L, const cnet_runtime *rt);
-/* Registers net.run, net.stop, net.backendFd, net.backendTimeout, net.nextTick in the table on top. */
-void cnet_runtime_register(lua_State *L);
 /* Sets functions with the runtime as their first upvalue in the table on top. */
 void cnet_runtime_set_functions(lua_State *L, const luaL_Reg *functions);
-
-/* Pins keep alive what libuv can still call: pinned exactly while a handle is open or a request is in flight. */
-void cnet_pin(lua_State *L, cnet_runtime *rt, const void *key, int index);
-void cnet_unpin(lua_State *L, cnet_runtime *rt, const void *key);
-/* The same at a place, a number that is found faster than a key: gives one out (0 is none), and takes it back. */
-int cnet_pin_place(lua_State *L, cnet_runtime *rt, int place, int index);
-void cnet_unpin_place(lua_State *L, cnet_runtime *rt, int place);
-int cnet_pin_push_place(lua_State *L, cnet_runtime *rt, int place);
-/* Pushes what is pinned under the key (nil if nothing is); returns its type. */
-int cnet_pin_push(lua_State *L, cnet_runtime *rt, const void *key);
-
-/* Queues a tick: pops a function and its nargs arguments. */
-void cnet_tick(lua_State *L, cnet_runtime *rt, int nargs);
-/* Queues an internal tick: fn is called with the object at index. Allocates nothing but queue space. */
-void cnet_tick_object(lua_State *L, cnet_runtime *rt, lua_CFunction fn, int index);
-/* Runs ticks until none are left or the runtime is stopped; the queue is at index queue. Inside protect only. */
-void cnet_ticks_run(lua_State *L, cnet_runtime *rt, int queue);
 
 /* Every uv_handle_t of ours, once libuv has initialized it. On luv's loop luv looks at the data of all handles. */
 static inline void cnet_runtime_adopt(const cnet_runtime *rt, uv_handle_t *handle) {
@@ -150,6 +140,10 @@ static inline bool cnet_runtime_holds(const cnet_runtime *rt) {
   uv_stop(rt->loop);
   return true;
 }
+/* Has the runtime something to tell, without libuv? */
+static inline bool cnet_runtime_has_left(const cnet_runtime *rt) {
+  return rt->deferred.head || rt->closes.head || rt->posted.head || rt->tick_head != rt->tick_tail;
+}
 /* Is nothing open but `handles` handles? Nothing is under way then either. */
 bool cnet_runtime_has_open_only(cnet_runtime *rt, int handles);
 /* Leaves the loop of its own for this one, where `guard` is a handle of luv's. Nothing may be open but what `move`
@@ -160,8 +154,8 @@ void cnet_runtime_close(cnet_runtime *rt);
 
 /* Makes net.run return once the current callback is done. */
 void cnet_runtime_stop(cnet_runtime *rt);
-/* On luv's loop: goes on as soon as may be with what is left over. */
-void cnet_runtime_want_ticker(cnet_runtime *rt);
+/* On luv's loop: goes on as soon as may be with what is left over, or no more. */
+void cnet_runtime_want_ticker(cnet_runtime *rt, bool wanted);
 /* Delivers an event in the next turn of the loop, which it keeps alive until then. */
 void cnet_runtime_post(cnet_runtime *rt, cnet_event *event);
 /* Starts or stops what drives immediates: `ref` tells whether they keep the loop alive. */

@@ -3,6 +3,8 @@
 #include "args.h"
 #include "block_list.h"
 #include "error.h"
+#include "pins.h"
+#include "ticks.h"
 
 enum { REMOTE_REF_MS = 0x7fffffff };
 

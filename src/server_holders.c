@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "args.h"
+#include "ticks.h"
 
 static cnet_server *self_server(lua_State *L) { return cnet_class_self(L, CNET_SERVER); }
 

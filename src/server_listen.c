@@ -8,6 +8,7 @@
 #include "listener.h"
 #include "lookup.h"
 #include "server_holders.h"
+#include "ticks.h"
 
 /* ---- close ---- */
 

@@ -5,10 +5,12 @@
 #include "block_list.h"
 #include "error.h"
 #include "gather.h"
+#include "pins.h"
 #include "readable.h"
 #include "socket_options.h"
 #include "socket_state.h"
 #include "strict.h"
+#include "ticks.h"
 #include "writable.h"
 
 static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }

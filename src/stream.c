@@ -1,5 +1,6 @@
 #include "stream.h"
 
+#include "ticks.h"
 #include "writable.h"
 
 void cnet_stream_init(cnet_stream *s, const cnet_stream_ops *ops, size_t high_water_mark) {

@@ -5,6 +5,7 @@
 
 #include "class.h"
 #include "error.h"
+#include "pins.h"
 #include "protect.h"
 
 #define TIMEOUT_MAX 2147483647.0
