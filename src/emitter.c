@@ -285,10 +285,14 @@ static void add(lua_State *L, cnet_runtime *rt, int self, int name, int fn, bool
   emit_change(L, rt, self, "newListener", name, fn);
   watch(L, self, name);
   push_listeners_table(L, self);
-  if (push_entry(L, self, name) == LUA_TFUNCTION) lua_createtable(L, 2, 0);
-  lua_settop(L, old);
-  lua_replace(L, list);
-  type = push_entry(L, self, name); /* what it is now that nothing is to be allocated any more */
+  lua_pushvalue(L, name);
+  type = lua_rawget(L, all);
+  if (type == LUA_TFUNCTION) { /* a finalizer may change it, where this allocates */
+    lua_createtable(L, 2, 0);
+    lua_replace(L, list);
+    lua_pushvalue(L, name);
+    type = lua_rawget(L, all);
+  }
   if (type == LUA_TTABLE) {
     insert_listener(L, fn, front);
     warn_if_many(L, self, name);
