@@ -5,6 +5,9 @@
 #include "args.h"
 #include "block_list.h"
 #include "error.h"
+#include "handle_listen.h"
+#include "handle_options.h"
+#include "handle_requests.h"
 #include "pins.h"
 #include "socket_options.h"
 

@@ -5,6 +5,7 @@
 
 #include "emitter.h"
 #include "error.h"
+#include "handle_requests.h"
 #include "json.h"
 #include "ticks.h"
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "args.h"
+#include "handle_options.h"
 #include "json.h"
 #include "listener.h"
 #include "path.h"

@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <string.h>
 
+#include "address.h"
 #include "args.h"
 #include "attempt.h"
 #include "error.h"

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "handle_requests.h"
+
 /* Longer ones gain nothing from being copied. */
 enum { LONGEST = 4096, CAPACITY = 16384 };
 

@@ -1,4 +1,4 @@
-/* A libuv stream handle (TCP, pipe or terminal): open, bind, listen, accept, connect, read, write, shutdown, close.
+/* A libuv stream handle (TCP, pipe or terminal): open, read, move, close.
  *
  * Layer 1. It is malloc'd and apart from its object. The object owns it until it closes it, and forgets it then at
  * once, as Node does: a server may listen again before the old handle's close callback, which alone frees it. While it
@@ -6,8 +6,8 @@
 #ifndef CNET_HANDLE_H
 #define CNET_HANDLE_H
 
-#include "address.h"
 #include "runtime.h"
+#include "unix_address.h"
 
 /* CNET_HANDLE_IPC: a pipe that carries handles besides its bytes. */
 typedef enum { CNET_HANDLE_TCP, CNET_HANDLE_PIPE, CNET_HANDLE_TTY, CNET_HANDLE_IPC } cnet_handle_kind;
@@ -26,8 +26,6 @@ typedef struct {
 
 /* Called once when the handle is closed; flag is what cnet_handle_close was given. */
 typedef void (*cnet_handle_closed)(lua_State *L, int self, int flag);
-/* Called once when a request is over; `value` is the index of what was pinned with it (nil without). */
-typedef void (*cnet_request_done)(lua_State *L, int self, int value, int status);
 
 struct cnet_handle {
   cnet_runtime *rt;
@@ -56,6 +54,8 @@ cnet_handle *cnet_handle_new(cnet_runtime *rt, cnet_handle_kind kind, int *statu
 /* The kind of a descriptor: 0 and *kind, or UV_EINVAL. */
 int cnet_handle_guess(int fd, cnet_handle_kind *kind);
 int cnet_handle_open(cnet_handle *h, int fd);
+/* Opens a pipe on a new socket that is bound or connected to the abstract address. */
+int cnet_handle_open_abstract(cnet_handle *h, const char *path, size_t length, cnet_unix_use use);
 /* Makes the object at index self the owner, and pins it. */
 void cnet_handle_own(lua_State *L, cnet_handle *h, int self, const cnet_handle_owner *owner);
 /* The object at index self is the one that is pinned from here on: what the close callback gets. */
@@ -68,6 +68,9 @@ void cnet_handle_disown(lua_State *L, cnet_handle *h);
 void cnet_handle_push_object(lua_State *L, cnet_handle *h);
 /* One more server holds the handle. */
 void cnet_handle_share(cnet_handle *h);
+/* libuv looks at the handle until it is given back, though it be closed. */
+void cnet_handle_lend(cnet_handle *h);
+void cnet_handle_give_back(cnet_handle *h);
 /* The caller lets go of the handle and closes it. With a callback its object stays pinned until that has run. Returns
  * false if another holder has closed it already: the callback will not come. */
 bool cnet_handle_close(lua_State *L, cnet_handle *h, cnet_handle_closed on_closed, int flag);
@@ -79,43 +82,14 @@ void cnet_handle_abandon(cnet_handle *h);
  */
 void cnet_handle_finalize(const cnet_runtime *rt, cnet_handle **h);
 
-int cnet_handle_bind(cnet_handle *h, const char *ip, int port, unsigned flags, bool reuse_port);
-/* The path may be abstract (a leading NUL). UV_EINVAL if it is too long. */
-int cnet_handle_bind_path(cnet_handle *h, const char *path, size_t length);
-int cnet_handle_listen(cnet_handle *h, int backlog);
-/* Inside on_connection: the client that waits. NULL with *status set if it is gone. */
-cnet_handle *cnet_handle_accept(cnet_handle *server, int *status);
-
 int cnet_handle_read_start(cnet_handle *h);
 int cnet_handle_read_stop(cnet_handle *h);
-/* How many of the bytes the kernel takes at once, or a libuv error; nothing may be queued. */
-ssize_t cnet_handle_write_now(cnet_handle *h, const char *bytes, size_t size);
-/* Writes what the kernel takes at once of the string, or array of strings, at index data, and the rest
- * asynchronously: then *async is set, and done is called for the object at index self. */
-int cnet_handle_write(lua_State *L, cnet_handle *h, int self, int data, cnet_request_done done, bool *async);
-int cnet_handle_shutdown(lua_State *L, cnet_handle *h, int self, cnet_request_done done);
-/* Writes the string at index data, or the first one of the array there, to an ipc pipe, with `sent` beside its first
- * byte. The caller keeps `sent` open until done. */
-int cnet_handle_send(lua_State *L, cnet_handle *h, int self, int data, cnet_handle *sent, cnet_request_done done);
 /* Inside on_read of an ipc pipe: did a handle come with the bytes? *out is NULL if it is of no kind known here. */
 bool cnet_handle_receive(cnet_handle *h, cnet_handle **out);
 /* On another loop than the one the handle is on, a copy takes its place, and this one closes. NULL with *status set. */
 cnet_handle *cnet_handle_move(cnet_handle *h, int *status);
 /* Another handle over the same socket, open until it is closed itself; NULL with *status set. */
 cnet_handle *cnet_handle_duplicate(cnet_handle *h, int *status);
-/* Connects; the value on top, which is popped, is pinned with the request. */
-int cnet_handle_connect(lua_State *L, cnet_handle *h, int self, const char *ip, int port, cnet_request_done done);
-int cnet_handle_connect_path(lua_State *L, cnet_handle *h, int self, const char *path, size_t length,
-                             cnet_request_done done);
-
-int cnet_handle_sockname(cnet_handle *h, cnet_address *out);
-int cnet_handle_peername(cnet_handle *h, cnet_address *out);
-int cnet_handle_set_nodelay(cnet_handle *h, bool on);
-/* Seconds; 0 leaves the system's value. interval and count likewise. */
-int cnet_handle_set_keepalive(cnet_handle *h, bool on, int delay, int interval, int count);
-/* IP_TOS, or IPV6_TCLASS, of 0 to 255. */
-int cnet_handle_set_tos(cnet_handle *h, int tos);
-int cnet_handle_get_tos(cnet_handle *h, int *tos);
 int cnet_handle_fd(cnet_handle *h);
 void cnet_handle_ref(cnet_handle *h, bool on);
 size_t cnet_handle_write_queue(cnet_handle *h);

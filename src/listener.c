@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "handle_listen.h"
+
 static void set_address(cnet_listener_place *at, const char *address, size_t length) {
   at->address = address;
   at->length = length;

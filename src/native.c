@@ -1,5 +1,7 @@
 #include "native.h"
 
+#include "handle_options.h"
+
 static cnet_native *self_native(lua_State *L) { return cnet_class_self(L, CNET_NATIVE); }
 
 cnet_native *cnet_native_test(lua_State *L, cnet_runtime *rt, int index) {

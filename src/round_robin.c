@@ -3,6 +3,8 @@
 #include "args.h"
 #include "cluster_query.h"
 #include "cluster_wire.h"
+#include "handle_listen.h"
+#include "handle_options.h"
 #include "native.h"
 #include "timer.h"
 

@@ -109,8 +109,8 @@ struct cnet_runtime {
   void (*hot_stand_in)(lua_State *L, int fn); /* see emitter.c and pipe.c */
   unsigned last_server_key;                   /* see server_holders.c */
   const struct cnet_primary_ops *primary;     /* in a worker of a cluster; NULL elsewhere. See server_listen.h */
-  void *spare_request;                        /* one that could not be pinned, for the next; see handle.c */
-  int spare_fd;                               /* a descriptor to give up when there are no more; see handle.c */
+  void *spare_request;                        /* one that could not be pinned, for the next; see handle_requests.c */
+  int spare_fd;                               /* a descriptor to give up when there are no more; see handle_listen.c */
 };
 
 /* User values of the runtime's userdata: an error on its way to net.run, net.run's message handler, the read buffer. */

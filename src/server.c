@@ -5,6 +5,7 @@
 #include "args.h"
 #include "block_list.h"
 #include "error.h"
+#include "handle_options.h"
 #include "server_holders.h"
 #include "server_listen.h"
 #include "strict.h"

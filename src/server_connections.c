@@ -3,6 +3,8 @@
 #include "args.h"
 #include "block_list.h"
 #include "error.h"
+#include "handle_listen.h"
+#include "handle_options.h"
 #include "pins.h"
 #include "ticks.h"
 

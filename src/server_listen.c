@@ -5,6 +5,8 @@
 #include "abort.h"
 #include "args.h"
 #include "error.h"
+#include "handle_listen.h"
+#include "handle_options.h"
 #include "listener.h"
 #include "lookup.h"
 #include "server_holders.h"

@@ -5,6 +5,8 @@
 #include "block_list.h"
 #include "error.h"
 #include "gather.h"
+#include "handle_listen.h"
+#include "handle_requests.h"
 #include "pins.h"
 #include "readable.h"
 #include "socket_options.h"

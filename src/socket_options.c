@@ -5,6 +5,7 @@
 
 #include "args.h"
 #include "error.h"
+#include "handle_options.h"
 #include "pins.h"
 #include "strict.h"
 #include "writable.h"

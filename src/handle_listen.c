@@ -1,0 +1,103 @@
+#include "handle_listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "protect.h"
+
+#define EVENT_HANDLE(e) CNET_HANDLE_OWNER(cnet_handle, event, e)
+
+/* ---- bind ---- */
+
+/* The option must be set between socket() and bind(): libuv 1.44 has no way to ask for it. */
+static int open_reusable(cnet_handle *h, int family) {
+  int status = 0, on = 1, fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return uv_translate_sys_error(errno);
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) status = uv_translate_sys_error(errno);
+  if (status == 0) status = uv_tcp_open(&h->uv.tcp, fd);
+  if (status < 0) close(fd);
+  return status;
+}
+
+int cnet_handle_bind(cnet_handle *h, const char *ip, int port, unsigned flags, bool reuse_port) {
+  struct sockaddr_storage address;
+  int status = h->kind == CNET_HANDLE_TCP ? cnet_address_parse(ip, port, &address) : UV_EINVAL;
+  if (status < 0) return status;
+  if (reuse_port) status = open_reusable(h, address.ss_family);
+  if (status < 0) return status;
+  return uv_tcp_bind(&h->uv.tcp, (const struct sockaddr *)&address, flags);
+}
+
+int cnet_handle_bind_path(cnet_handle *h, const char *path, size_t length) {
+  int status = h->kind == CNET_HANDLE_PIPE ? cnet_unix_check_path(path, length) : UV_EINVAL;
+  if (status < 0) return status;
+  if (path[0] == '\0') return cnet_handle_open_abstract(h, path, length, bind);
+  return uv_pipe_bind(&h->uv.pipe, path);
+}
+
+/* ---- listen ---- */
+
+typedef struct {
+  cnet_handle *h;
+  int status;
+} connection;
+
+static void connection_body(lua_State *L, void *arg) {
+  connection c = *(connection *)arg;
+  if (!c.h->owner || !c.h->owner->on_connection) return;
+  cnet_protect_push_place(L, c.h->place);
+  c.h->owner->on_connection(L, lua_gettop(L), c.status);
+}
+
+static void waiting_connection_body(lua_State *L, void *arg) {
+  cnet_handle *h = EVENT_HANDLE(arg);
+  connection c = {h, h->event.status};
+  h->connection_waits = false;
+  connection_body(L, &c);
+}
+
+static void waiting_connection_drop(cnet_event *event) { (void)event; /* the handle is closed with the loop */ }
+
+/* Without a descriptor to spare libuv closes the clients that wait, which keeps it from asking for them again and
+ * again. It needs one in reserve for that, and where it has lost it, it never returns: then the clients are let go
+ * here, by a descriptor freed for a moment. */
+static void let_clients_go(cnet_handle *h) {
+  int client, listener = cnet_handle_fd(h), spare = fcntl(listener, F_DUPFD_CLOEXEC, 0);
+  if (spare >= 0) { /* there is one again */
+    close(spare);
+    return;
+  }
+  if (h->rt->spare_fd < 0) return;
+  close(h->rt->spare_fd);
+  while ((client = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) close(client);
+  h->rt->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void on_connection(uv_stream_t *uv, int status) {
+  cnet_handle *h = CNET_HANDLE_OWNER(cnet_handle, uv, uv);
+  connection c = {h, status};
+  if (status == UV_EMFILE || status == UV_ENFILE) let_clients_go(h);
+  if (h->rt->closed || !h->owner) return;
+  if (!cnet_runtime_holds(h->rt)) {
+    cnet_protect(h->rt, CNET_PHASE_POLL, connection_body, &c);
+  } else if (!h->connection_waits) { /* libuv polls the listener no more until the client is accepted */
+    h->connection_waits = true;
+    h->event.deliver = waiting_connection_body;
+    h->event.drop = waiting_connection_drop;
+    cnet_deliver(h->rt, &h->event, status);
+  }
+}
+
+int cnet_handle_listen(cnet_handle *h, int backlog) { return uv_listen(&h->uv.stream, backlog, on_connection); }
+
+cnet_handle *cnet_handle_accept(cnet_handle *server, int *status) {
+  cnet_handle *h = cnet_handle_new(server->rt, server->kind, status);
+  if (!h) return NULL;
+  *status = uv_accept(&server->uv.stream, &h->uv.stream);
+  if (*status == 0) return h;
+  cnet_handle_abandon(h);
+  return NULL;
+}

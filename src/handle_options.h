@@ -1,0 +1,19 @@
+/* A handle's two addresses, and its socket options.
+ *
+ * Layer 1. */
+#ifndef CNET_HANDLE_OPTIONS_H
+#define CNET_HANDLE_OPTIONS_H
+
+#include "address.h"
+#include "handle.h"
+
+int cnet_handle_sockname(cnet_handle *h, cnet_address *out);
+int cnet_handle_peername(cnet_handle *h, cnet_address *out);
+int cnet_handle_set_nodelay(cnet_handle *h, bool on);
+/* Seconds; 0 leaves the system's value. interval and count likewise. */
+int cnet_handle_set_keepalive(cnet_handle *h, bool on, int delay, int interval, int count);
+/* IP_TOS, or IPV6_TCLASS, of 0 to 255. */
+int cnet_handle_set_tos(cnet_handle *h, int tos);
+int cnet_handle_get_tos(cnet_handle *h, int *tos);
+
+#endif
