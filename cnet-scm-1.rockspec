@@ -74,6 +74,7 @@ build = {
             "src/signals.c",
             "src/socket.c",
             "src/socket_address.c",
+            "src/socket_class.c",
             "src/socket_list.c",
             "src/socket_options.c",
             "src/socket_state.c",

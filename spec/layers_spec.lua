@@ -8,7 +8,7 @@ local layers = {
   { "emitter", "timer", "immediate", "handle", "handle_listen", "handle_options", "handle_requests", "gather", "native",
     "listen_options", "listener", "lookup", "abort", "socket_address", "block_list", "path" },
   { "stream", "writable", "readable" },
-  { "socket", "socket_options", "socket_state", "attempt", "connector", "pipe" },
+  { "socket", "socket_options", "socket_state", "socket_class", "attempt", "connector", "pipe" },
   { "server_connections", "server_holders", "server_listen", "server" },
   { "json_syntax", "json", "channel", "socket_list", "handoff", "ipc", "process", "spawn_options", "child_process",
     "shared_loop", "cluster", "cluster_settings", "worker", "cluster_wire", "cluster_query", "round_robin",
@@ -19,7 +19,6 @@ local layers = {
 -- Where a .c looks up into a room after its own. Each is a knot to be untied; headers have none, and none may come.
 local knots = {
   ["stream.c"] = { "writable.h" },
-  ["socket.c"] = { "socket_options.h", "socket_state.h" },
 }
 
 local rank, count = {}, 0

@@ -9,6 +9,7 @@
 #include "handle_options.h"
 #include "handle_requests.h"
 #include "pins.h"
+#include "readable.h"
 #include "socket_options.h"
 
 /* ---- one attempt ---- */
@@ -95,14 +96,26 @@ int cnet_attempt_push(lua_State *L, int plan, const char *address, int family) {
   return lua_gettop(L);
 }
 
+/* The connection is there. */
+static void connected(lua_State *L, cnet_socket *s, int self) {
+  cnet_socket_touch(L, s, self);
+  cnet_socket_apply_options(s);
+  cnet_emit(L, self, "connect", 0);
+  cnet_emit(L, self, "ready", 0);
+  if (s->handle && !cnet_readable_is_paused(&s->stream)) {
+    cnet_readable_read(L, &s->stream, self, 0);
+    lua_pop(L, 1);
+  }
+}
+
 static void on_connect(lua_State *L, int self, int attempt, int status) {
   cnet_socket *s = cnet_socket_at(L, self);
   /* destroyed meanwhile, and perhaps connected anew: then this is the end of an attempt that nobody waits for */
   if ((s->stream.state & CNET_DESTROYED) || !s->connecting) return;
   s->connecting = false;
-  cnet_socket_stop_connect_timer(L, s);
+  cnet_socket_drop_timer(L, s, &s->connect_timer);
   if (status == 0) {
-    cnet_socket_on_connected(L, s, self);
+    connected(L, s, self);
     return;
   }
   push_connect_error(L, attempt, status);

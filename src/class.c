@@ -251,11 +251,13 @@ void *cnet_class_self(lua_State *L, cnet_class_id id) {
   return object;
 }
 
-bool cnet_class_has_method(lua_State *L, cnet_class_id id, const char *name, lua_CFunction method) {
+bool cnet_class_has_method(lua_State *L, const cnet_class *class, const char *name) {
+  const cnet_member *member = class->members;
   bool same;
-  push_table(L, id);
+  while (strcmp(member->name, name) != 0) member++;
+  push_table(L, class->id);
   lua_pushstring(L, name);
-  same = lua_rawget(L, -2) == LUA_TFUNCTION && lua_tocfunction(L, -1) == method;
+  same = lua_rawget(L, -2) == LUA_TFUNCTION && lua_tocfunction(L, -1) == member->method;
   lua_pop(L, 2);
   return same;
 }

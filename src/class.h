@@ -85,8 +85,8 @@ void *cnet_class_test(lua_State *L, cnet_runtime *rt, int index, cnet_class_id i
 const cnet_class *cnet_class_of(lua_State *L, cnet_runtime *rt, int index);
 /* The `self` of a running method; raises if it is none, or if the runtime is closed. */
 void *cnet_class_self(lua_State *L, cnet_class_id id);
-/* Is the class's method still this one, or has a script replaced it? */
-bool cnet_class_has_method(lua_State *L, cnet_class_id id, const char *name, lua_CFunction method);
+/* Is the method still the one of the class's members, or has a script replaced it? */
+bool cnet_class_has_method(lua_State *L, const cnet_class *class, const char *name);
 /* What allocates may run the script's finalizers, and these may use the very object: what was asked of it before is to
  * be asked again, and a table that is made here is the one that a finalizer has made, if it has. */
 

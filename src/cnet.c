@@ -20,7 +20,7 @@
 #include "runtime.h"
 #include "server.h"
 #include "shared_loop.h"
-#include "socket.h"
+#include "socket_class.h"
 #include "socket_list.h"
 #include "strict.h"
 #include "timer.h"

@@ -9,6 +9,7 @@
 #include "attempt.h"
 #include "error.h"
 #include "lookup.h"
+#include "socket_class.h"
 #include "socket_options.h"
 #include "strict.h"
 #include "ticks.h"

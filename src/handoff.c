@@ -5,6 +5,7 @@
 #include "error.h"
 #include "readable.h"
 #include "server.h"
+#include "socket_class.h"
 #include "socket_list.h"
 
 static cnet_server *server_at(lua_State *L, cnet_runtime *rt, int index) {

@@ -13,6 +13,7 @@
 #include "protect.h"
 #include "signals.h"
 #include "socket.h"
+#include "socket_class.h"
 
 static const char process_key = 0; /* registry: the object */
 

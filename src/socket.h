@@ -1,7 +1,7 @@
-/* net.Socket: a stream over a handle.
+/* What a net.Socket is: a stream over a handle.
  *
- * Layer 3: glue between the two halves of a stream (layer 2) and a handle (layer 1). What sets options and tells
- * addresses is in socket_options.c, what connects in connector.c; both are members of this class. */
+ * Layer 3: glue between the two halves of a stream (layer 2) and a handle (layer 1). The class is in socket_class.c;
+ * what sets options and tells addresses in socket_options.c, what connects in connector.c. */
 #ifndef CNET_SOCKET_H
 #define CNET_SOCKET_H
 
@@ -51,41 +51,28 @@ struct cnet_socket {
 
 extern const cnet_class cnet_socket_class;
 
-typedef struct {
-  bool allow_half_open, pause_on_create, no_delay, keep_alive;
-  int keep_alive_delay; /* s */
-  size_t high_water_mark;
-} cnet_socket_options;
-
-/* Accepts the client that waits at the handle and pushes its socket, with the server's object at index server. NULL,
- * with *status set and nothing pushed, if the client is gone. */
-cnet_socket *cnet_socket_accept(lua_State *L, cnet_handle *listener, int server, cnet_socket_group *group,
-                                const cnet_socket_options *options, int *status);
-/* Pushes the socket of a client that was accepted elsewhere, and takes its handle. */
-cnet_socket *cnet_socket_adopt(lua_State *L, cnet_native *client, int server, cnet_socket_group *group,
-                               const cnet_socket_options *options);
-/* Another process is to have the connection: the handle, reading no more, is the caller's, and the socket is without
- * one, neither destroyed nor closed. NULL if it has none, or connects. */
-cnet_handle *cnet_socket_detach(lua_State *L, cnet_socket *s, int self);
 /* Joins a group whose owner's object is at index owner: its on_left is called once the socket leaves it. */
 void cnet_socket_join(lua_State *L, cnet_socket *s, int self, cnet_socket_group *group, int owner);
-/* Pushes a socket over an open handle of a kind it can read and write, which it takes. It does not read yet. */
-cnet_socket *cnet_socket_wrap(lua_State *L, cnet_native *native);
 static inline cnet_socket *cnet_socket_at(lua_State *L, int index) { return (cnet_socket *)lua_touserdata(L, index); }
 
+/* Pushes a new socket without a handle. */
+cnet_socket *cnet_socket_new(lua_State *L, cnet_runtime *rt, size_t high_water_mark);
 /* Gives the socket a new handle to connect with. */
 void cnet_socket_set_handle(lua_State *L, cnet_socket *s, int self, cnet_handle *h);
 /* There was activity: the timeout begins anew. */
 void cnet_socket_touch(lua_State *L, cnet_socket *s, int self);
-/* The connection is there. */
-void cnet_socket_on_connected(lua_State *L, cnet_socket *s, int self);
-/* Leaves its server's group. */
+/* Leaves its server's group; the second tells nobody, and whether it was in one. */
 void cnet_socket_leave(lua_State *L, cnet_socket *s, int self);
+bool cnet_socket_unlink(cnet_socket *s);
+/* Calls the internal listener fn at the next 'connect'. */
+void cnet_socket_once_connected(lua_State *L, cnet_socket *s, int self, lua_CFunction fn);
 
-/* Registers net.Socket and net.Stream in the table on top. */
-void cnet_socket_register(lua_State *L);
-
-/* What net.Socket, and connect, may be given. */
-extern const char cnet_socket_option_names[];
+/* Starts *timer, one of the socket's, made if need be; the socket is pinned under it until it fires. */
+void cnet_socket_start_timer(lua_State *L, cnet_socket *s, int self, cnet_timer **timer,
+                             void (*fire)(lua_State *L, cnet_timer *timer), lua_Number ms);
+/* Stops and frees one of the timers, and both; the last for a finalizer, without Lua. */
+void cnet_socket_drop_timer(lua_State *L, cnet_socket *s, cnet_timer **timer);
+void cnet_socket_drop_timers(lua_State *L, cnet_socket *s);
+void cnet_socket_free_timers(cnet_socket *s);
 
 #endif

@@ -161,43 +161,6 @@ static void on_timeout(lua_State *L, cnet_timer *timer) {
   cnet_emit(L, self, "timeout", 0);
 }
 
-static void free_timer(cnet_timer **timer) {
-  if (*timer) cnet_timer_stop(*timer);
-  free(*timer);
-  *timer = NULL;
-}
-
-static void drop_timer(lua_State *L, cnet_socket *s, cnet_timer **timer) {
-  if (!*timer) return;
-  cnet_unpin(L, cnet_stream_runtime(&s->stream), *timer);
-  free_timer(timer);
-}
-
-void cnet_socket_drop_timers(lua_State *L, cnet_socket *s) {
-  drop_timer(L, s, &s->timer);
-  drop_timer(L, s, &s->connect_timer);
-}
-
-void cnet_socket_free_timers(cnet_socket *s) {
-  free_timer(&s->timer);
-  free_timer(&s->connect_timer);
-}
-
-void cnet_socket_start_timer(lua_State *L, cnet_socket *s, int self, cnet_timer **timer,
-                             void (*fire)(lua_State *, cnet_timer *), lua_Number ms) {
-  cnet_runtime *rt = cnet_stream_runtime(&s->stream);
-  if (s->collected) luaL_error(L, "the socket was collected"); /* nobody would free the timer */
-  if (!*timer) {
-    *timer = calloc(1, sizeof **timer);
-    if (!*timer) luaL_error(L, "not enough memory");
-    (*timer)->fire = fire;
-  }
-  cnet_pin(L, rt, *timer, self);
-  cnet_timer_start(L, rt, *timer, ms);
-}
-
-void cnet_socket_stop_connect_timer(lua_State *L, cnet_socket *s) { drop_timer(L, s, &s->connect_timer); }
-
 static int method_set_timeout(lua_State *L) {
   cnet_socket *s = self_socket(L);
   cnet_runtime *rt = cnet_stream_runtime(&s->stream);
@@ -209,7 +172,7 @@ static int method_set_timeout(lua_State *L) {
   }
   s->timeout = lua_type(L, 2) == LUA_TNUMBER ? lua_tonumber(L, 2) : -1;
   ms = cnet_timer_check_duration(L, 2, "msecs");
-  drop_timer(L, s, &s->timer);
+  cnet_socket_drop_timer(L, s, &s->timer);
   if (ms > 0) cnet_socket_start_timer(L, s, 1, &s->timer, on_timeout, ms);
   if (!lua_isnil(L, 3)) {
     cnet_check_function(L, 3, "callback");

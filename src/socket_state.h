@@ -1,5 +1,5 @@
-/* What a net.Socket says of itself: the properties that tell its state. Members of the class in socket.c, beside it in
- * layer 3. */
+/* What a net.Socket says of itself: the properties that tell its state. Members of the class in socket_class.c,
+ * beside it in layer 3. */
 #ifndef CNET_SOCKET_STATE_H
 #define CNET_SOCKET_STATE_H
 

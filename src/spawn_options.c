@@ -9,6 +9,7 @@
 #include "readable.h"
 #include "server.h"
 #include "signals.h"
+#include "socket_class.h"
 
 extern char **environ;
 
