@@ -5,7 +5,7 @@ local net = require "cnet"
 local support = require "spec.support"
 local finalizers = require "spec.support.finalizers"
 local sockets = require "spec.support.sockets"
-local processes = require "spec.support.processes"
+local children = require "spec.support.children"
 
 local ACK, NACK = [[{"cmd":"NODE_HANDLE_ACK"}]], [[{"cmd":"NODE_HANDLE_NACK"}]]
 
@@ -13,10 +13,10 @@ local ACK, NACK = [[{"cmd":"NODE_HANDLE_ACK"}]], [[{"cmd":"NODE_HANDLE_NACK"}]]
 local function peer(script, options)
   options = options or {}
   options.silent = true
-  local child = processes.sh([[
+  local child = children.sh([[
     tell() { printf '%s\n' "$1" >&3; }
     hear() { IFS= read -r line <&3 && printf '%s\n' "$line"; }
-  ]] .. script, options)
+  ]] .. script, nil, options)
   local heard = {}
   local rest = ""
   child.stdout:on("data", function(chunk)
@@ -34,11 +34,11 @@ describe("the lines of a channel", function()
   after_each(support.clean)
 
   it("may come many at a time, and a line in many parts", function()
-    local child = processes.sh [[
+    local child = children.sh [[
       printf '1\n2\n"th' >&3; sleep 0.05; printf 'r\303' >&3; sleep 0.05; printf '\251e"\n' >&3; sleep 0.05
       printf '4\n5' >&3
     ]]
-    local got = processes.messages(child)
+    local got = children.messages(child)
     support.run()
     assert.same({ 1, 2, "thrée", 4, n = 4 }, got) -- the last line has no end
   end)
@@ -46,19 +46,19 @@ describe("the lines of a channel", function()
   it("may be many", function()
     local lines = {}
     for i = 1, 20000 do lines[i] = tostring(i) end
-    local child = processes.writer(table.concat(lines, "\n") .. "\n")
-    local got = processes.messages(child)
+    local child = children.writer(table.concat(lines, "\n") .. "\n")
+    local got = children.messages(child)
     support.run()
     assert.equal(20000, got.n)
     for i = 1, 20000 do assert.equal(i, got[i]) end
   end)
 
   it("unknown NODE_ commands are no messages, but what only looks like one is", function()
-    local child = processes.writer(table.concat({
+    local child = children.writer(table.concat({
       [[{"cmd":"NODE_NEWS","x":1}]], [[{"cmd":"NODE_"}]], [[{"cmd":5}]], [=[["NODE_X"]]=], [[{"cmd":"node_x"}]],
       [[{"cmd":"NODE_X"}]], [["NODE_X"]], "",
     }, "\n"))
-    local got = processes.messages(child)
+    local got = children.messages(child)
     local internal = {}
     child:on("internalMessage", function(message) internal[#internal + 1] = message.cmd end)
     support.run()
@@ -67,8 +67,8 @@ describe("the lines of a channel", function()
   end)
 
   it("an 'error' nobody hears leaves net.run, and the lines after it come", function()
-    local child = processes.writer '1\nbroken\n2\n'
-    local got = processes.messages(child)
+    local child = children.writer '1\nbroken\n2\n'
+    local got = children.messages(child)
     local err = support.caught(support.run)
     assert.equal("ERR_IPC_INVALID_MESSAGE", err.code)
     support.run()
@@ -76,8 +76,8 @@ describe("the lines of a channel", function()
   end)
 
   it("acknowledgements of nothing are nothing", function()
-    local child = processes.writer(ACK .. "\n1\n" .. NACK .. "\n" .. ACK .. "\n2\n")
-    local got = processes.messages(child)
+    local child = children.writer(ACK .. "\n1\n" .. NACK .. "\n" .. ACK .. "\n2\n")
+    local got = children.messages(child)
     support.run()
     assert.same({ 1, 2, n = 2 }, got)
   end)
@@ -125,7 +125,7 @@ describe("a handle on its way", function()
       tell '{"cmd":"NODE_HANDLE_ACK"}'; hear
     ]]
     local server = sockets.server()
-    local got = processes.messages(child)
+    local got = children.messages(child)
     child:send("a", server)
     child:send "after"
     child:on("close", function() server:close() end)
@@ -138,7 +138,7 @@ describe("a handle on its way", function()
     local server = sockets.server()
     local child, heard = peer [[ hear; sleep 0.1; tell '{"cmd":"NODE_HANDLE_ACK"}'; hear; hear || echo end ]]
     local note, log = support.recorder()
-    processes.watch(child, note)
+    children.note(child, note)
     child:send("a", server)
     child:send "after"
     child:disconnect()
@@ -196,11 +196,11 @@ describe("a handle on its way", function()
   end)
 
   it("ends with a peer that dies before it acknowledges: callbacks get errors, nothing stays open", function()
-    local before = processes.sockets()
+    local before = children.sockets()
     local client, socket = sockets.pair()
     local child = peer [[ hear; sleep 0.05; kill -9 $$ ]]
     local note, log = support.recorder()
-    processes.watch(child, note)
+    children.note(child, note)
     child:send("socket", socket, function(err) note("sent", code_of(err)) end)
     child:send("one", function(err) note("one", code_of(err)) end)
     child:send "no callback"
@@ -215,12 +215,12 @@ describe("a handle on its way", function()
       "client closed" } do
       assert.truthy(rest:find(part, 1, true), rest)
     end
-    assert.equal(before, processes.sockets())
+    assert.equal(before, children.sockets())
   end)
 
   it("with an envelope around its envelope is unwrapped, and acknowledged once", function()
     local client, socket = sockets.pair()
-    local child = processes.lua [[
+    local child = children.fork [[
       -- sends the socket on as Node sends one again: raw, its first envelope as the message
       process:on("message", function(_, socket)
         local native = net.process.channel and socket
@@ -230,7 +230,7 @@ describe("a handle on its way", function()
       end)
       net.run()
     ]]
-    local got, handle = processes.messages(child), nil
+    local got, handle = children.messages(child), nil
     child:on("message", function(_, received) handle = received end)
     child:send("socket", socket)
     client:resume()
@@ -245,7 +245,7 @@ describe("a handle on its way", function()
     local name = support.file "text"
     for _, target in ipairs { name, "/dev/null", "." } do
       -- perl sends any descriptor
-      local child = processes.sh(([[
+      local child = children.sh(([[
         exec perl -e 'use Socket; open(my $f, "<", $ARGV[0]) || opendir($f, $ARGV[0]) || die;
           my $line = qq({"cmd":"NODE_HANDLE","type":"net.Socket","msg":"file"}\n);
           my $control = pack("Q i i i", 20, 1, 1, fileno($f)) . "\0" x 4;
@@ -253,8 +253,8 @@ describe("a handle on its way", function()
           my $msg = pack("Q L x4 P Q P Q i x4", 0, 0, $iov, 1, $control, length $control, 0);
           syscall(46, 3, $msg, 0) > 0 or die "sendmsg: $!";
           open(my $channel, "<&=", 3); print scalar <$channel>' %s
-      ]]):format(target == "." and name or target), { silent = true })
-      local got = processes.messages(child)
+      ]]):format(target == "." and name or target), nil, { silent = true })
+      local got = children.messages(child)
       local handle, text = "none", ""
       child:on("message", function(_, received) handle = received end)
       child.stdout:on("data", function(chunk) text = text .. chunk end)
@@ -271,21 +271,21 @@ describe("the end of a channel", function()
   after_each(support.clean)
 
   it("comes once what came before is delivered", function()
-    local child = processes.writer "1\n2\n3\n"
+    local child = children.writer "1\n2\n3\n"
     local note, log = support.recorder()
-    processes.watch(child, note)
+    children.note(child, note)
     child:on("message", note)
     support.run()
     assert.same({ "spawn", "1 nil", "2 nil", "3 nil", "disconnect", "exit 0 nil", "close 0 nil" }, log)
   end)
 
   it("of the parent's making: 'disconnect', and the child may live on", function()
-    local child = processes.lua [[
+    local child = children.fork [[
       process:on("disconnect", function() net.setTimeout(function() process:exit(7) end, 20) end)
       net.run()
     ]]
     local note, log = support.recorder()
-    processes.watch(child, note)
+    children.note(child, note)
     assert.is_true(child.connected)
     child:on("spawn", function()
       child:disconnect()
@@ -298,16 +298,16 @@ describe("the end of a channel", function()
   end)
 
   it("of the child's making", function()
-    local child = processes.lua([[
+    local child = children.fork([[
       print(process.connected, process.channel)
       process:disconnect()
       print(process.connected)
       process:on("disconnect", function() print("disconnect", process.connected, process.channel) end)
       net.setTimeout(print, 30, "lives on")
       net.run()
-    ]], { silent = true })
+    ]], nil, { silent = true })
     local note, log = support.recorder()
-    processes.watch(child, note)
+    children.note(child, note)
     local got = sockets.collect(child.stdout)
     support.run()
     assert.same({ "spawn", "disconnect", "exit 0 nil", "close 0 nil" }, log)
@@ -316,7 +316,7 @@ describe("the end of a channel", function()
 
   it("lets out what was sent before", function()
     local text = ("x"):rep(3000000)
-    local child = processes.lua [[
+    local child = children.fork [[
       process:on("message", function(m) size = #m end)
       process:on("disconnect", function() process:exit(size == 3000000 and 5 or 1) end)
       net.run()
@@ -333,7 +333,7 @@ describe("the end of a channel", function()
   end)
 
   it("twice is an error, as is sending after it", function()
-    local child = processes.reader()
+    local child = children.reader()
     local note, log = support.recorder()
     child:disconnect()
     local err = support.caught(child.disconnect, child) -- nobody hears it
@@ -384,7 +384,7 @@ describe("send", function()
   after_each(support.clean)
 
   it("returns false once the other side falls behind, true again when it has caught up", function()
-    local child = processes.lua [[
+    local child = children.fork [[
       process:on("message", function() end)
       os.execute "sleep 0.1"
       net.run()
@@ -406,7 +406,7 @@ describe("send", function()
   end)
 
   it("calls back in a later tick, in order", function()
-    local child = processes.reader()
+    local child = children.reader()
     local note, log = support.recorder()
     child:send("a", function(...) note("a", select("#", ...), ...) end)
     child:send("b", nil, function() note "b" end)
@@ -475,7 +475,7 @@ describe("net.Channel", function()
   after_each(support.clean)
 
   it("tells its descriptor and its state", function()
-    local child = processes.reader()
+    local child = children.reader()
     local channel = child.channel
     assert.equal("net.Channel (open)", tostring(channel))
     assert.equal("integer", math.type(channel.fd))
@@ -489,7 +489,7 @@ describe("net.Channel", function()
   end)
 
   it("refuses another self", function()
-    local child = processes.reader()
+    local child = children.reader()
     for _, name in ipairs { "ref", "unref" } do
       for _, wrong in ipairs { {}, 1, "x", child, net.process } do
         assert.equal("ERR_INVALID_THIS", support.caught(child.channel[name], wrong).code)

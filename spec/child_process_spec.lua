@@ -52,7 +52,7 @@ describe("fork", function()
     assert.truthy(child.spawnfile:find "lua")
     assert.same({ child.spawnfile, child.spawnargs[2], "one", "2", "drei vier" }, child.spawnargs)
     support.run()
-    assert.same({ { child.spawnargs[2], "one", "2", "drei vier" } }, got)
+    assert.same({ { child.spawnargs[2], "one", "2", "drei vier" }, n = 1 }, got)
     assert.equal(0, child.exitCode)
     assert.is_nil(child.signalCode)
     assert.is_false(child.killed)
@@ -61,7 +61,7 @@ describe("fork", function()
   end)
 
   it("takes options in the place of arguments, nil for either, and {} for both", function()
-    local path = children.file(children.prelude .. "process:send(#arg)")
+    local path = children.script "process:send(#arg)"
     local forms = { {}, { nil, nil }, { {} }, { {}, {} }, { nil, { execArgv = {} } }, { { execArgv = {} } },
       { { "a" } } }
     local got = {}
@@ -77,7 +77,7 @@ describe("fork", function()
     local child = fork("process:send(mine)", {}, { execArgv = { "-e", "mine = 'set'" } })
     local got = children.messages(child)
     support.run()
-    assert.same({ "set" }, got)
+    assert.same({ "set", n = 1 }, got)
     assert.same({ child.spawnfile, "-e", "mine = 'set'", child.spawnargs[4] }, child.spawnargs)
   end)
 
@@ -85,7 +85,7 @@ describe("fork", function()
     local child = sh([[printf '"%s"\n' "$1" >&3]], { "arg" })
     local got = children.messages(child)
     support.run()
-    assert.same({ "arg" }, got)
+    assert.same({ "arg", n = 1 }, got)
     assert.equal(support.sh, child.spawnfile)
     assert.equal(support.sh, child.spawnargs[1])
   end)
@@ -95,14 +95,14 @@ describe("fork", function()
       "$NODE_CHANNEL_SERIALIZATION_MODE" >&3]], {}, { env = { A = "x=y", B = 7 }, execPath = "sh" })
     local got = children.messages(child)
     support.run()
-    assert.same({ "x=y 7  3 json" }, got)
+    assert.same({ "x=y 7  3 json", n = 1 }, got)
   end)
 
   it("inherits the environment without env, but no other channel", function()
     local child = sh [[printf '"%s %s"\n' "$HOME" "$NODE_CHANNEL_FD" >&3]]
     local got = children.messages(child)
     support.run()
-    assert.same({ os.getenv "HOME" .. " 3" }, got)
+    assert.same({ os.getenv "HOME" .. " 3", n = 1 }, got)
   end)
 
   it("a child's environment and its own children know nothing of the channel", function()
@@ -138,7 +138,7 @@ describe("fork", function()
     local child = sh([[printf '"%s"\n' "$PWD" >&3]], {}, { cwd = "/usr" })
     local got = children.messages(child)
     support.run()
-    assert.same({ "/usr" }, got)
+    assert.same({ "/usr", n = 1 }, got)
   end)
 
   it("takes uid, gid and detached", function()
@@ -292,7 +292,7 @@ describe("stdio", function()
     assert.is_nil(child.stdin)
     assert.is_nil(child.stdout)
     support.run()
-    assert.same({ "done" }, got)
+    assert.same({ "done", n = 1 }, got)
   end)
 
   it("takes an array: words, numbers, holes, sockets, tables with fd; and the channel anywhere", function()
@@ -309,7 +309,7 @@ describe("stdio", function()
     assert.is_true(child.stdout.readable)
     child.stdin:end_ "line\n"
     support.run()
-    assert.same({ "4 line /dev/null" }, got)
+    assert.same({ "4 line /dev/null", n = 1 }, got)
     assert.equal("five", five())
   end)
 
@@ -332,7 +332,7 @@ describe("stdio", function()
     local child = sh([[printf '1\n' >&3]], {}, { stdio = 5 })
     local got = children.messages(child)
     support.run()
-    assert.same({ 1 }, got)
+    assert.same({ 1, n = 1 }, got)
   end)
 end)
 
@@ -549,11 +549,11 @@ describe("what keeps the parent alive", function()
   end)
 
   it("is nothing once both are unref'd: the program ends, and the child hears it", function()
-    local name = children.file(children.prelude .. [[
+    local name = children.script [[
       process:on("disconnect", function() io.write "disconnected" end)
       process:send "ready"
       net.run()
-    ]])
+    ]]
     local out, _, code = support.lua(([[
       local net = require "cnet"
       local child = require "cnet.child_process".fork(%q)
@@ -631,7 +631,7 @@ describe("the end of the parent", function()
 
   -- Runs a parent of a child that writes to a pipe's end when it hears 'disconnect'; returns what came.
   local function parent(code)
-    local fifo, script = support.path(), children.file(children.prelude .. CHILD)
+    local fifo, script = support.path(), children.script(CHILD)
     os.execute("mkfifo " .. fifo)
     -- the reader holds the fifo until the child closes it
     local reader = io.popen("timeout 30 cat " .. fifo)
@@ -668,7 +668,7 @@ describe("the end of the parent", function()
   end)
 
   it("can come before the loop has run", function()
-    local script = children.file(children.prelude .. "net.run()")
+    local script = children.script "net.run()"
     for _, code in ipairs { "", "child:send 'x'", "child:disconnect()", "child:kill()",
       "child:send 'x' os.exit(0, true)" } do
       local out, err, status = support.lua(([[

@@ -345,7 +345,7 @@ end
 
 describe("a worker", function()
   it("shares the primary's handles if it knows only cnet", function()
-    local script = clusters.file [[
+    local script = support.file [[
       local net = require "cnet"
       net.createServer(function(socket) socket:end_ "plain" end):listen(0)
       net.run()
@@ -365,7 +365,7 @@ describe("a worker", function()
   end)
 
   it("exits with 0 when its primary dies", function()
-    local script = clusters.file(("package.cpath = %q\n"):format(package.cpath) .. [[
+    local script = support.file(("package.cpath = %q\n"):format(package.cpath) .. [[
       local cluster, net = require "cnet.cluster", require "cnet"
       io.stdout:setvbuf "no"
       if cluster.isPrimary then

@@ -67,8 +67,8 @@ local NODE_PRELUDE = [[
 
 -- Node's primary; in it fork("node" or "lua", env) makes workers.
 local function node_primary(policy, script)
-  local primary, node = clusters.file(NODE_PRELUDE .. script), clusters.file(NODE_WORKER)
-  local lua = clusters.file(("package.cpath = %q\n"):format(package.cpath) .. LUA_WORKER)
+  local primary, node = support.file(NODE_PRELUDE .. script), support.file(NODE_WORKER)
+  local lua = support.file(("package.cpath = %q\n"):format(package.cpath) .. LUA_WORKER)
   local preload = os.getenv "LD_PRELOAD" or "" -- a sanitizer's library is for cnet, not for Node
   local command = "env -u LD_PRELOAD timeout -s KILL 100 node %s %s %s %s '%s' 2>&1"
   local pipe = io.popen(command:format(primary, node, lua, policy, preload))
@@ -80,8 +80,8 @@ end
 
 -- cnet's primary, with the same fork.
 local function lua_primary(policy, script)
-  local node = clusters.file(NODE_WORKER)
-  local lua = clusters.file(("package.cpath = %q\n"):format(package.cpath) .. LUA_WORKER)
+  local node = support.file(NODE_WORKER)
+  local lua = support.file(("package.cpath = %q\n"):format(package.cpath) .. LUA_WORKER)
   return clusters.run("", [[
     local node, lua = arg[1], arg[2]
     local function fork(kind, env)

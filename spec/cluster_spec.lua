@@ -123,7 +123,7 @@ describe("cluster.setupPrimary", function()
   end)
 
   it("starts what it is told to, with its arguments and the environment of fork", function()
-    local script = clusters.file [[
+    local script = support.file [[
       local net = require "cnet"
       net.process:send { arg[1], arg[2], os.getenv "MINE", os.getenv "HOME", os.getenv "NODE_UNIQUE_ID" }
       net.process:disconnect()

@@ -412,8 +412,8 @@ local NODE_PARENT <const> = [[
 
 -- Runs Node with this script, where child runs the Lua code; returns the lines it prints.
 local function node_parent(script, code)
-  local parent = children.file(NODE_PARENT .. script)
-  local child = children.file(children.prelude .. (code or CHILDREN.cnet) .. "\nnet.run()")
+  local parent = support.file(NODE_PARENT .. script)
+  local child = children.script((code or CHILDREN.cnet) .. "\nnet.run()")
   local preload = os.getenv "LD_PRELOAD" or ""
   local pipe = io.popen(("env -u LD_PRELOAD timeout -s KILL 100 node %s %s '%s' 2>&1"):format(parent, child, preload))
   local lines = {}
@@ -609,6 +609,6 @@ describe("send", function()
       end
     end)
     support.run()
-    assert.same({ "in order" }, got)
+    assert.same({ "in order", n = 1 }, got)
   end)
 end)

@@ -1,11 +1,11 @@
 -- Messages as JSON: what a table, a number, a text becomes on the wire, and what becomes of what comes.
 
 local support = require "spec.support"
-local processes = require "spec.support.processes"
+local children = require "spec.support.children"
 
 -- What the messages are on the wire: a line each.
 local function written(...)
-  local child, got = processes.reader()
+  local child, got = children.reader()
   for i = 1, select("#", ...) do child:send((select(i, ...))) end
   child:disconnect()
   support.run()
@@ -14,17 +14,19 @@ end
 
 -- The messages that lines make, and the errors.
 local function read(...)
-  local child = processes.writer(table.concat({ ... }, "\n") .. "\n")
-  local messages, errors = processes.messages(child), {}
+  local child = children.writer(table.concat({ ... }, "\n") .. "\n")
+  local messages, errors = children.messages(child), {}
   child:on("error", function(err) errors[#errors + 1] = err end)
   support.run()
   return messages, errors
 end
 
+local ECHO = [[ process:on("message", function(message) process:send(message) end) ]]
+
 -- The messages after they went to a child and back.
 local function echoed(...)
-  local child, n = processes.lua(processes.ECHO), select("#", ...)
-  local messages = processes.messages(child)
+  local child, n = children.fork(ECHO), select("#", ...)
+  local messages = children.messages(child)
   for i = 1, n do child:send((select(i, ...))) end
   child:on("message", function()
     if messages.n == n then child:disconnect() end
@@ -95,7 +97,7 @@ describe("a message that is sent", function()
   end)
 
   it("refuses what JSON has not, with a reason", function()
-    local child = processes.reader()
+    local child = children.reader()
     local function refused(message)
       local err = support.caught(child.send, child, message)
       assert.equal("ERR_INVALID_ARG_VALUE", err.code)
@@ -229,7 +231,7 @@ describe("a message that goes and comes", function()
 
   it("an empty object stays one", function()
     local objects = read("{}", "[]", '{"a":{}}')
-    local child, got = processes.reader()
+    local child, got = children.reader()
     for i = 1, 3 do child:send(objects[i]) end
     child:disconnect()
     support.run()

@@ -3,7 +3,7 @@
 
 local net = require "cnet"
 local support = require "spec.support"
-local processes = require "spec.support.processes"
+local children = require "spec.support.children"
 
 after_each(support.clean)
 
@@ -126,15 +126,15 @@ describe("SIGPIPE", function()
       net.run()
     ]], prefix = support.prefix.sigpipe },
       -- ends at once; closes its end and writes on; writes to a parent that hears no more, and sent it servers
-      processes.script "process:send('x', function() os.exit(0) end) net.run()",
-      processes.script [[
+      children.script "process:send('x', function() os.exit(0) end) net.run()",
+      children.script [[
         process:send("x", function()
           process:disconnect()
           for _ = 1, 100 do pcall(process.send, process, "x", function() end) end
         end)
         net.run()
       ]],
-      processes.script [[
+      children.script [[
         process:on("error", function() end)
         process:on("disconnect", function() os.exit(0, true) end)
         process:send("x", function()
@@ -147,7 +147,7 @@ describe("SIGPIPE", function()
   end)
 
   it("ends a forked child as any program: the child does not inherit that it is ignored", function()
-    local child = processes.sh "kill -PIPE $$; exit 5"
+    local child = children.sh "kill -PIPE $$; exit 5"
     local code, signal
     child:on("exit", function(...) code, signal = ... end)
     support.run()
@@ -300,7 +300,7 @@ describe("descriptors", function()
       end
       net.run()
       print(list() == before)
-    ]], support.path(), processes.script(CHILD),
+    ]], support.path(), children.script(CHILD),
       support.file "unset LD_PRELOAD; ls /proc/self/fd | wc -l >&3")
     assert.same({ "true\n1\ntrue\n", "", 0 }, { out, err, code }) -- a child has its channel more
   end)
@@ -309,7 +309,7 @@ describe("descriptors", function()
     if not has_strace then return pending "no strace" end
     local out, lines = traced(
       "socket,socketpair,accept,accept4,epoll_create,epoll_create1,eventfd,eventfd2,pipe,pipe2,dup,recvmsg,fcntl",
-      OPEN .. "look = function() print 'all' stop() end net.run()", support.path(), processes.script(CHILD))
+      OPEN .. "look = function() print 'all' stop() end net.run()", support.path(), children.script(CHILD))
     assert.equal("all\n", out)
     local seen = {}
     for _, line in ipairs(lines) do

@@ -3,7 +3,7 @@
 -- the end of a state is in runtime_spec.lua.
 
 local support = require "spec.support"
-local processes = require "spec.support.processes"
+local children = require "spec.support.children"
 
 after_each(support.clean)
 
@@ -177,7 +177,7 @@ describe("os.exit(code, true)", function()
       if support.valgrind then return pending "the memory is left to the exit" end
       local path, other = support.path(), support.path()
       local out, err, code = support.lua(PRELUDE .. CLUSTER .. script .. "\nnet.run()", path, other,
-        processes.script(CHILD))
+        children.script(CHILD))
       assert.same({ "", "", 7 }, { out, err, code })
       assert.is_false(support.exists(path))
       assert.is_false(support.exists(other))
@@ -211,7 +211,7 @@ describe("os.exit(code, true)", function()
           end)
         end)
         net.run()
-      ]], "", "", processes.script(CHILD), code)
+      ]], "", "", children.script(CHILD), code)
       assert.same({ "exit\t7\tnil\n", 0 }, { out, status }, err)
     end)
   end
@@ -377,7 +377,7 @@ describe("the module", function()
       cluster:on("listening", function(worker) print "listening" worker:disconnect() end)
       cluster.fork()
       net.run()
-    ]], "", "", processes.script(CHILD))
+    ]], "", "", children.script(CHILD))
     assert.same({ "echo\nlistening\n", "", 0 }, { out, err, code })
   end)
 

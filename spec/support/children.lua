@@ -1,4 +1,5 @@
--- What the specs of fork and of messages share: children in Lua, sh and Node, and the proof that none is left.
+-- What the specs of several processes share: children in Lua, sh and Node, what goes over a channel as it stands on the
+-- wire, and the proof that none is left.
 --
 --   local children = require "spec.support.children"
 --   after_each(children.clean)
@@ -9,40 +10,9 @@ local support = require "spec.support"
 
 local children = {}
 
+-- ---- programs ----
+
 local forked = {}
-
--- Does the file of the module as seen from another folder.
-local function absolute_cpath()
-  local path = assert(package.searchpath("cnet", package.cpath))
-  if path:find "^/" then return path end
-  local pipe = assert(io.popen "pwd")
-  local here = pipe:read "l"
-  pipe:close()
-  return here .. "/" .. path
-end
-
--- What stands before a Lua child's script, in one line so that the script's own lines keep their numbers.
-children.prelude = ("package.cpath = %q; local net = require 'cnet'; local process = net.process; "):format(
-  absolute_cpath())
-
--- The sockets among this process's descriptors: channels and pipes to children are such.
-function children.sockets()
-  local pipe = assert(io.popen("ls -l /proc/" .. net.process.pid .. "/fd 2>&1 | grep -c socket:"))
-  local n = pipe:read "n"
-  pipe:close()
-  return n
-end
-
-local before = children.sockets()
-
--- A new file with the text; children.clean removes it.
-function children.file(text)
-  local path = support.path():gsub("%.sock$", "")
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
-  return path
-end
 
 -- fork, of a file as it is.
 function children.start(path, args, options)
@@ -51,23 +21,63 @@ function children.start(path, args, options)
   return child
 end
 
--- Forks a Lua program of this code, which has `net` and `process`; net.run() comes after it.
+-- The name of a file with a program in Lua, where `net` and `process` are there, and the cnet under test: in one line,
+-- so that the program's own lines keep their numbers.
+function children.script(code)
+  return support.file(
+    ("package.cpath, package.path = %q, %q local net = require 'cnet' local process = net.process; "):format(
+      support.absolute(package.cpath), package.path) .. code)
+end
+
+-- Forks a program in Lua; net.run() comes after it.
 function children.fork(code, args, options)
-  return children.start(children.file(children.prelude .. code .. "\nnet.run()"), args, options)
+  return children.start(children.script(code .. "\nnet.run()"), args, options)
 end
 
 -- Forks a program of sh, whose channel is descriptor 3. What it starts knows nothing of a sanitizer: ps hangs with one.
 function children.sh(code, args, options)
   options = options or {}
   options.execPath = support.sh
-  return children.start(children.file("unset LD_PRELOAD; " .. code), args, options)
+  return children.start(support.file("unset LD_PRELOAD; " .. code), args, options)
 end
 
 -- Forks a program of Node, which has `net`; no sanitizer, which is for cnet.
 function children.node(code, args, options)
   options = options or {}
   options.execPath, options.execArgv = "env", { "-u", "LD_PRELOAD", "node" }
-  return children.start(children.file("const net = require('net');" .. code), args, options)
+  return children.start(support.file("const net = require('net');" .. code), args, options)
+end
+
+-- A child that writes the bytes to its channel as they are, and ends.
+function children.writer(bytes, options)
+  return children.sh("exec cat <" .. support.file(bytes) .. " >&3", nil, options)
+end
+
+-- A child that reads its channel until that ends; the table's `text` is what came.
+function children.reader()
+  local child = children.sh("exec cat <&3", nil, { silent = true })
+  local got = { text = "" }
+  child.stdout:on("data", function(chunk) got.text = got.text .. chunk end)
+  return child, got
+end
+
+-- ---- what comes of them ----
+
+-- All messages of a child until its end, with `n`: nil may be among them.
+function children.messages(child)
+  local list = { n = 0 }
+  child:on("message", function(message)
+    list.n = list.n + 1
+    list[list.n] = message
+  end)
+  return list
+end
+
+-- All that a readable stream gives, once the loop has ended.
+function children.text(stream)
+  local pieces = {}
+  stream:on("data", function(piece) pieces[#pieces + 1] = piece end)
+  return function() return table.concat(pieces) end
 end
 
 function children.show(value)
@@ -79,7 +89,17 @@ function children.show(value)
   return "{" .. table.concat(keys, ",") .. "}"
 end
 
--- The child's events from now on, each a text of its name and arguments.
+-- Notes the events of a child as they come, of an error its code, with a prefix to their names.
+function children.note(child, note, prefix)
+  prefix = prefix or ""
+  for _, name in ipairs { "spawn", "disconnect", "exit", "close" } do
+    child:on(name, function(...) note(prefix .. name, ...) end)
+  end
+  child:on("error", function(err) note(prefix .. "error", type(err) == "table" and err.code or err) end)
+  return child
+end
+
+-- The child's events from now on, messages too, each a text of its name and arguments.
 function children.watch(child)
   local log, list = support.recorder()
   for _, name in ipairs { "spawn", "error", "exit", "disconnect", "close" } do
@@ -89,19 +109,21 @@ function children.watch(child)
   return list
 end
 
--- The messages alone.
-function children.messages(child)
-  local list = {}
-  child:on("message", function(message) list[#list + 1] = message end)
-  return list
+-- ---- what is left of them ----
+
+-- How many sockets are open here, once all that is closed is gone: channels and pipes to children are such.
+function children.sockets()
+  for _ = 1, 3 do
+    collectgarbage()
+    net.run "nowait"
+  end
+  local pipe = assert(io.popen(("ls -l /proc/%d/fd 2>/dev/null | grep -c socket:"):format(net.process.pid)))
+  local n = pipe:read "n"
+  pipe:close()
+  return n
 end
 
--- All that a readable stream gives, once the loop has ended.
-function children.text(stream)
-  local pieces = {}
-  stream:on("data", function(piece) pieces[#pieces + 1] = piece end)
-  return function() return table.concat(pieces) end
-end
+local before = children.sockets()
 
 -- support.clean, and no child may be alive, no descriptor be left.
 function children.clean()

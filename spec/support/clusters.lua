@@ -101,13 +101,4 @@ function clusters.run(worker, primary, options)
   return lines_of(out)
 end
 
--- A file for a program of its own; support.clean removes it.
-function clusters.file(text)
-  local path = support.path():gsub("%.sock$", "")
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
-  return path
-end
-
 return clusters
