@@ -8,12 +8,15 @@ local finalizers = {}
 
 -- Runs the script for n = 1, 2 ... in a program of its own. `in_finalizer(act, fn)` calls act in a finalizer that runs
 -- at the n-th allocation inside fn, or after fn, if there are not so many in any of the script's: then the script has
--- run for the last time. `before` is what comes first, once.
+-- run for the last time. `before` is what comes first, once. Under valgrind, where a child takes seconds, it does not
+-- try each n.
 function finalizers.each(script, before)
   local out, err, code = support.lua([[
     local net = require "cnet"
     collectgarbage("incremental", 4, 100, 1) -- a step for each allocation, which runs ten finalizers, or twenty
-    local n, more = 0, true
+    local STEP <const> = ]] .. (support.valgrind and 5 or 1) .. [[
+
+    local n, more = 1 - STEP, true
     local function in_finalizer(act, fn)
       local inside, begun, count = false, false, 0
       local metatable = { __gc = function()
@@ -34,7 +37,7 @@ function finalizers.each(script, before)
     end
     ]] .. (before or "") .. [[
     while more do
-      n, more = n + 1, false
+      n, more = n + STEP, false
       ]] .. script .. [[
       net.run()
     end
