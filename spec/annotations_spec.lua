@@ -8,7 +8,7 @@ local support = require "spec.support"
 
 local model = annotations.read(table.unpack(annotations.files))
 
-local FIELDS <const> = 2 -- the user value of an object that holds the script's own fields
+local FIELDS <const> = 3 -- the user value of an object that holds the script's own fields
 
 -- ---- the classes of cnet, as class.c has them in the registry ----
 
@@ -406,7 +406,7 @@ describe("the annotated types", function()
       local net = require "cnet"
       local function names(object)
         local list = {}
-        for name in pairs(debug.getuservalue(object, 2)) do list[#list + 1] = name end
+        for name in pairs(debug.getuservalue(object, 3)) do list[#list + 1] = name end
         table.sort(list)
         return table.concat(list, " ")
       end

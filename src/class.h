@@ -8,8 +8,8 @@
 
 #include "runtime.h"
 
-/* User values of every object. */
-enum { CNET_LISTENERS = 1, CNET_FIELDS = 2, CNET_SLOTS = 3, CNET_USERVALUES = 3 };
+/* User values of every object. The fields, which each look-up of a method asks for, are next to the object. */
+enum { CNET_LISTENERS = 1, CNET_SLOTS = 2, CNET_FIELDS = 3, CNET_USERVALUES = 3 };
 
 typedef enum {
   CNET_EVENT_EMITTER,

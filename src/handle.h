@@ -28,17 +28,20 @@ typedef struct {
 typedef void (*cnet_handle_closed)(lua_State *L, int self, int flag);
 
 struct cnet_handle {
+  cnet_event event; /* a connection put off, or the close */
+  cnet_handle_closed on_closed;
+  int closed_flag;
+  unsigned loans;         /* to writes that carry it to another process */
+  cnet_event *connecting; /* to a path: the request under way */
+  bool uv_closed, connection_waits;
+  unsigned char holders;
+  /* what each message needs, next to what libuv needs for it */
+  unsigned char kind;
+  bool reading, closing, held;
+  int fd;    /* once it was asked for; see gather.c */
+  int place; /* of its object among the pins, 0 while it is not pinned */
   cnet_runtime *rt;
   const cnet_handle_owner *owner; /* NULL once forgotten */
-  cnet_event event;               /* a connection put off, or the close */
-  cnet_handle_closed on_closed;
-  unsigned char kind, holders;
-  unsigned loans; /* to writes that carry it to another process */
-  bool reading, closing, uv_closed, connection_waits, held;
-  int closed_flag;
-  cnet_event *connecting; /* to a path: the request under way */
-  int fd;                 /* once it was asked for; see gather.c */
-  int place;              /* of its object among the pins, 0 while it is not pinned */
   cnet_disposable disposable;
   union {
     uv_handle_t handle;

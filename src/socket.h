@@ -29,23 +29,24 @@ typedef struct {
 } cnet_socket_group;
 
 struct cnet_socket {
-  cnet_stream stream;
+  cnet_stream stream; /* whose last fields, as the next ones, are for each message */
+  bool connecting, write_after_fin;
   cnet_handle *handle;
-  cnet_socket_group *group; /* of the server that accepted it, or of the process that sent it */
-  cnet_socket *next, *previous;
-  cnet_timer *connect_timer;          /* of connectTimeout, while connecting */
-  short type_of_service;              /* below 0: the system's */
   cnet_timer *timer;                  /* made by the first setTimeout */
-  lua_Number timeout;                 /* ms; below 0: never set */
   uint64_t bytes_read, bytes_written; /* what went through the handle */
   uint64_t last_active;               /* the loop's ms */
-  size_t pending_bytes;               /* of the write that waits for the connection */
   size_t last_write_queue;
-  bool connecting, write_after_fin, reset_and_close, aborted;
+  size_t pending_bytes;     /* of the write that waits for the connection */
+  cnet_socket_group *group; /* of the server that accepted it, or of the process that sent it */
+  cnet_socket *next, *previous;
+  cnet_timer *connect_timer; /* of connectTimeout, while connecting */
+  lua_Number timeout;        /* ms; below 0: never set */
+  bool reset_and_close, aborted;
   bool unrefed; /* as the script said of the handle, or of the next one */
   bool no_delay, keep_alive;
-  bool collected;       /* its __gc has run, and will not run again; a finalizer older than it may still have it */
-  int keep_alive_delay; /* s */
+  bool collected;        /* its __gc has run, and will not run again; a finalizer older than it may still have it */
+  short type_of_service; /* below 0: the system's */
+  int keep_alive_delay;  /* s */
   int keep_alive_interval, keep_alive_count;
 };
 
