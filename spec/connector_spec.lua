@@ -406,6 +406,28 @@ describe("connect", function()
     support.run()
   end)
 
+  it("ends a socket that connects again before a write of a failed connect was given up, as Node does", function()
+    local note, log = recorder()
+    local server = sockets.server(function(peer)
+      peer:on("error", function() end)
+      peer:on("data", note)
+    end)
+    local socket = net.connect(sockets.refusing_port(), "127.0.0.1")
+    socket:write("old", function(err) note("callback", err.code) end)
+    socket:on("error", function(err) note("error", err.code) end)
+    socket:on("close", function(failed) note("close", failed) end)
+    socket:once("close", function()
+      net.setTimeout(function()
+        socket:connect(server:address().port, "127.0.0.1", function() note "connected" end)
+      end, 1)
+      socket:once("close", function() server:close() end)
+    end)
+    support.run()
+    local all = table.concat(log, ", "):gsub(", old", "")
+    assert.equal("error ECONNREFUSED, callback ERR_SOCKET_CLOSED_BEFORE_CONNECTION, close true, connected, " ..
+      "error ERR_MULTIPLE_CALLBACK, close true", all)
+  end)
+
   it("keeps the callback of a failed connect for the next one", function()
     local server = greeter()
     local port, hits = server:address().port, 0
@@ -449,6 +471,36 @@ describe("connect", function()
     assert.equal(("connect ECONNREFUSED 127.0.0.1:%d - Local (127.0.0.5:%d)"):format(port, reserved), err.message)
     assert.equal("127.0.0.5", err.localAddress)
     assert.equal(reserved, err.localPort)
+  end)
+
+  it("names it also where only the port was told, for each address", function()
+    local port, reserved = sockets.refusing_port(), sockets.refusing_port()
+    local err
+    net.connect { port = port, host = "127.0.0.1", localPort = reserved }:on("error", function(e) err = e end)
+    support.run()
+    assert.equal(("connect ECONNREFUSED 127.0.0.1:%d - Local (0.0.0.0:%d)"):format(port, reserved), err.message)
+    assert.equal("0.0.0.0", err.localAddress)
+    assert.equal(reserved, err.localPort)
+    local socket = net.connect { port = port, host = "x.invalid", localPort = reserved,
+      lookup = answers(has_ipv6() and "127.0.0.1 ::1" or "127.0.0.1 127.0.0.2") }
+    socket:on("error", function(e) err = e end)
+    support.run()
+    assert.equal("0.0.0.0", err.errors[1].localAddress)
+    if has_ipv6() then
+      assert.equal(("connect ECONNREFUSED ::1:%d - Local (:::%d)"):format(port, reserved), err.errors[2].message)
+    end
+  end)
+
+  it("binds to no local address of the other family", function()
+    for host, other in pairs { ["127.0.0.1"] = "::1", ["::1"] = "127.0.0.1" } do
+      local note, log = recorder()
+      local socket = net.connect { port = 1, host = host, localAddress = other }
+      socket:on("connectionAttempt", note)
+      socket:on("error", function(err) note(err.message, err.syscall, err.address, err.port) end)
+      socket:on("close", function(failed) note("close", failed) end)
+      support.run()
+      assert.same({ ("bind EINVAL %s bind %s nil"):format(other, other), "close true" }, log)
+    end
   end)
 
   it("tells when the local end cannot be had", function()
@@ -568,6 +620,75 @@ describe("connect", function()
       assert.equal("RangeError", err.name)
     end
     assert.equal("Invalid address family: 7 x.invalid:80", ask("127.0.0.1", 7).message)
+  end)
+
+  it("fails with an address of another family than the answer says", function()
+    for family, address in pairs { [4] = "::1", [6] = "127.0.0.1" } do
+      local note, log = recorder()
+      local socket = net.connect { port = 1, host = "x.invalid", family = family,
+        lookup = function(_, _, callback) net.nextTick(callback, nil, address, family) end }
+      sockets.watch(socket, note)
+      support.run()
+      assert.same({ ("lookup nil %s %d x.invalid"):format(address, family),
+        ("connectionAttempt %s 1 %d"):format(address, family), "error EINVAL", "close true" }, log)
+      assert.truthy(socket.errored.message:find("connect EINVAL " .. address .. ":1", 1, true))
+    end
+    local count = 0
+    local socket = net.connect { port = 1, host = "x.invalid", lookup = function(_, _, callback)
+      net.nextTick(callback, nil, { { address = "::1", family = 4 }, { address = "127.0.0.1", family = 6 } })
+    end }
+    socket:on("connectionAttemptFailed", function(_, _, _, err)
+      assert.equal("EINVAL", err.code)
+      count = count + 1
+    end)
+    socket:on("error", function() end)
+    support.run()
+    assert.equal(2, count)
+    assert.equal(2, #socket.errored.errors)
+  end)
+
+  it("gives its own lookup the hints as they are, and ours only what it knows", function()
+    for _, hints in ipairs { "x", true, 1048576, -1, {}, 0, false, "" } do
+      local got
+      net.connect { port = 1, host = "x.invalid", family = 0, hints = hints,
+        lookup = function(_, options, callback)
+          got = options.hints
+          callback(net.Error "no")
+        end }:on("error", function() end)
+      support.run()
+      if hints == 0 or hints == false or hints == "" then
+        assert.equal("integer", math.type(got))
+      else
+        assert.equal(hints, got)
+      end
+    end
+    local function ask(hints) net.connect { port = 1, host = "localhost", hints = hints }:destroy() end
+    assert.equal("ERR_INVALID_ARG_TYPE", caught(ask, "x").code)
+    assert.equal("ERR_INVALID_ARG_TYPE", caught(ask, true).code)
+    assert.equal("ERR_INVALID_ARG_VALUE", caught(ask, 1048576).code)
+    assert.equal("ERR_INVALID_ARG_VALUE", caught(ask, -1).code)
+    ask(false)
+    ask ""
+    support.run()
+  end)
+
+  it("takes each character of a text, and what is no table in a list, for an answer without an address", function()
+    for answer, times in pairs { ["12"] = 2, [{ "x", 5 }] = 2, [{ "x", { address = "nonsense", family = 4 } }] = 2 } do
+      local note, log = recorder()
+      local socket = net.connect { port = 1, host = "x.invalid",
+        lookup = function(_, _, callback) net.nextTick(callback, nil, answer, 4) end }
+      local lookups = 0
+      socket:on("lookup", function(err, _, _, host)
+        assert.is_nil(err)
+        assert.equal("x.invalid", host)
+        lookups = lookups + 1
+      end)
+      sockets.watch(socket, note)
+      support.run()
+      assert.equal(times, lookups)
+      assert.equal("close true", log[#log])
+      assert.equal("ERR_INVALID_IP_ADDRESS", socket.errored.code)
+    end
   end)
 
   it("takes an error that JavaScript counts as false for none", function()

@@ -761,6 +761,21 @@ describe("server.connections", function() -- with sockets in child processes: ha
   end)
 end)
 
+describe("a listen with arguments that are refused", function()
+  after_each(support.clean)
+
+  it("gives up the one before it whose host is being looked up, as in Node", function()
+    for _, bad in ipairs {{-1}, {{}}, {{port = 0, host = 5}}} do
+      local server = net.createServer()
+      server:on("listening", error)
+      server:listen(0, HOST)
+      assert.is_false(pcall(server.listen, server, table.unpack(bad)))
+      support.run()
+      assert.is_false(server.listening)
+    end
+  end)
+end)
+
 describe("server.maxConnections", function()
   after_each(support.clean)
 
@@ -840,7 +855,7 @@ describe("server.maxConnections", function()
   end)
 
   it("of nil, 0, or what is no number is no limit", function()
-    for _, value in ipairs {0, -1, false, "x", {}, 0 / 0, math.huge, "none"} do
+    for _, value in ipairs {0, false, "", "x", {}, 0 / 0, math.huge, "none"} do
       local server = net.createServer(function(socket)
         if socket.server.limit == socket.server.seen + 1 then socket.server:close() end
         socket.server.seen = socket.server.seen + 1
@@ -859,6 +874,21 @@ describe("server.maxConnections", function()
       server:listen(0, HOST, function() for _ = 1, 3 do visit(server:address().port) end end)
       support.run()
       assert.equal(3, server.seen)
+    end
+  end)
+
+  it("below 0, or of the text 0, lets nobody in, as in Node", function()
+    for _, value in ipairs {-1, -math.huge, "0", "-1"} do
+      local note, log = support.recorder()
+      local server = net.createServer(function() note "connection" end)
+      server.maxConnections = value
+      server:on("drop", function()
+        note "drop"
+        server:close()
+      end)
+      server:listen(0, HOST, function() visit(server:address().port) end)
+      support.run()
+      assert.same({"drop"}, log)
     end
   end)
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "address.h"
 #include "args.h"
 #include "block_list.h"
 #include "error.h"
@@ -14,6 +15,9 @@
 
 /* ---- one attempt ---- */
 
+/* Node binds and connects by the family it was told: an address of the other one is EINVAL. */
+static bool has_family(const char *ip, int family) { return cnet_is_ip(ip, strlen(ip)) == family; }
+
 /* Binds to the plan's local address; 0, or the error, which is pushed. */
 static int bind_local(lua_State *L, cnet_socket *s, int plan, int family) {
   const char *ip = cnet_get_string(L, plan, "localAddress");
@@ -21,7 +25,7 @@ static int bind_local(lua_State *L, cnet_socket *s, int plan, int family) {
   cnet_address bound;
   if (!ip && port == 0) return 0;
   if (!ip) ip = family == 4 ? "0.0.0.0" : "::";
-  status = cnet_handle_bind(s->handle, ip, port, 0, false);
+  status = has_family(ip, family) ? cnet_handle_bind(s->handle, ip, port, 0, false) : UV_EINVAL;
   /* EADDRINUSE may not show before connect, which would then bind to some other port */
   if (status == 0 && port > 0) {
     status = cnet_handle_sockname(s->handle, &bound);
@@ -46,7 +50,8 @@ static void push_connect_error(lua_State *L, int attempt, int status) {
   plan = address - 1;
   ip = cnet_get_string(L, plan, "localAddress");
   local_port = cnet_get_integer(L, plan, "localPort");
-  if (ip && local_port) {
+  if (!ip) ip = cnet_get_integer(L, attempt, "family") == 4 ? "0.0.0.0" : "::";
+  if (local_port) {
     lua_pushfstring(L, "%s:%d", ip, (int)local_port);
     cnet_error_push_endpoint(L, status, "connect", address, port, lua_tostring(L, -1));
     lua_pushstring(L, ip);
@@ -125,14 +130,14 @@ static void on_connect(lua_State *L, int self, int attempt, int status) {
 
 static int start_connect(lua_State *L, cnet_socket *s, int self, int attempt, cnet_request_done done) {
   const char *address = cnet_get_string(L, attempt, "address");
-  int status;
+  int status, family = (int)cnet_get_integer(L, attempt, "family");
+  if (family && !has_family(address, family)) return UV_EINVAL;
   cnet_handle_pin(L, s->handle, self);
   lua_getfield(L, attempt, "plan");
   cnet_set_value(L, lua_gettop(L), "attempt", attempt);
   lua_pop(L, 1);
   lua_pushvalue(L, attempt);
-  if (cnet_get_integer(L, attempt, "family") != 0)
-    return cnet_handle_connect(L, s->handle, self, address, (int)cnet_get_integer(L, attempt, "port"), done);
+  if (family) return cnet_handle_connect(L, s->handle, self, address, (int)cnet_get_integer(L, attempt, "port"), done);
   lua_pushvalue(L, attempt);
   lua_getfield(L, attempt, "address");
   status = (int)lua_rawlen(L, -1);

@@ -147,7 +147,10 @@ static bool push_candidates(lua_State *L, cnet_socket *s, int self, int plan, in
   lua_rawseti(L, lists, 2);
   for (i = 1; i <= n; i++) {
     int entry = lists + 1;
-    if (lua_rawgeti(L, list, i) == LUA_TTABLE) {
+    if (lua_rawgeti(L, list, i) != LUA_TTABLE) { /* it has no address */
+      emit_lookup(L, self, plan, 0, 0, 0);
+      if (!s->connecting) return false;
+    } else {
       lua_getfield(L, entry, "address");
       lua_getfield(L, entry, "family");
       emit_lookup(L, self, plan, 0, entry + 1, entry + 2);
@@ -181,8 +184,12 @@ static int on_lookup_all(lua_State *L) {
     fail_in_tick(L, s, self);
     return 0;
   }
-  if (!lua_istable(L, 2)) {
-    check_address(L, plan, 2, 2);
+  if (!lua_istable(L, 2)) { /* Node takes each character of a string for an entry, of which none has an address */
+    size_t i, length = lua_type(L, 2) == LUA_TSTRING ? lua_rawlen(L, 2) : 0;
+    for (i = 0; i < length && s->connecting; i++) emit_lookup(L, self, plan, 0, 0, 0);
+    if (!s->connecting) return 0;
+    lua_pushnil(L);
+    check_address(L, plan, lua_gettop(L), lua_gettop(L));
     fail_in_tick(L, s, self);
     return 0;
   }
@@ -239,15 +246,24 @@ static void check_family(lua_State *L, int index) {
     cnet_error_arg_value(L, "property", "options.family", index, "must be one of: 0, 4, 6");
 }
 
-static int check_hints(lua_State *L, int options, int family) {
-  int hints = 0;
-  if (lua_getfield(L, options, "hints") != LUA_TNIL) {
-    if (lua_type(L, -1) != LUA_TNUMBER) cnet_error_arg_type(L, "argument", "options.hints", "of type number", -1);
-    hints = cnet_trunc32(lua_tonumber(L, -1));
-    if (hints & ~(AI_ADDRCONFIG | AI_ALL | AI_V4MAPPED)) cnet_error_arg_value(L, "argument", "hints", -1, "is invalid");
+/* Leaves options.hints on the stack, for a lookup of the script's as they are; Node's default if there are none. */
+static int push_hints(lua_State *L, int options, int family) {
+  lua_getfield(L, options, "hints");
+  if (!cnet_truthy(L, -1)) {
+    lua_pop(L, 1);
+    lua_pushinteger(L, family == 0 ? AI_ADDRCONFIG : 0);
   }
-  lua_pop(L, 1);
-  return hints == 0 && family == 0 ? AI_ADDRCONFIG : hints;
+  return lua_gettop(L);
+}
+
+/* What our own lookup takes. */
+static int check_hints(lua_State *L, int index) {
+  int hints;
+  if (lua_type(L, index) != LUA_TNUMBER) cnet_error_arg_type(L, "argument", "options.hints", "of type number", index);
+  hints = cnet_trunc32(lua_tonumber(L, index));
+  if (hints & ~(AI_ADDRCONFIG | AI_ALL | AI_V4MAPPED))
+    cnet_error_arg_value(L, "argument", "hints", index, "is invalid");
+  return hints;
 }
 
 static int check_attempt_timeout(lua_State *L, int index, const char *name) {
@@ -310,7 +326,7 @@ static void custom_lookup(lua_State *L, int lookup, int host, int family, int hi
   lua_pushvalue(L, host);
   lua_createtable(L, 0, 3);
   cnet_set_value(L, callback + 3, "family", family);
-  cnet_set_integer(L, callback + 3, "hints", hints);
+  cnet_set_value(L, callback + 3, "hints", hints);
   if (all) {
     lua_pushboolean(L, 1);
     lua_setfield(L, callback + 3, "all");
@@ -343,7 +359,7 @@ static int lookup_and_connect(lua_State *L, cnet_socket *s, int self, int option
   }
   if (lua_getfield(L, options, "lookup") != LUA_TNIL) cnet_check_function(L, lookup, "options.lookup");
   family = push_family(L, options);
-  hints = check_hints(L, options, family);
+  hints = push_hints(L, options, family);
   all = all && family == 0 && !cnet_get_string(L, plan, "localAddress");
   lua_pushvalue(L, self);
   lua_pushvalue(L, plan);
@@ -351,9 +367,11 @@ static int lookup_and_connect(lua_State *L, cnet_socket *s, int self, int option
   if (!lua_isnil(L, lookup)) {
     custom_lookup(L, lookup, host, lookup + 1, hints, all);
   } else {
+    int flags;
     cnet_check_host(L, host);
+    flags = check_hints(L, hints);
     check_family(L, lookup + 1);
-    cnet_lookup(L, rt, name, family, hints);
+    cnet_lookup(L, rt, name, family, flags);
   }
   return plan;
 }

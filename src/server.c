@@ -1,5 +1,6 @@
 #include "server.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "args.h"
@@ -105,13 +106,13 @@ static int get_max_connections(lua_State *L) {
   return 1;
 }
 
-/* As in Node anything can be assigned; what is no number above 0 is no limit. */
+/* As in Node anything can be assigned; 0 and what is no number is no limit. */
 static int set_max_connections(lua_State *L) {
   cnet_server *s = self_server(L);
-  double n = cnet_truthy(L, 3) ? cnet_to_number(L, 3) : 0;
+  double n = cnet_truthy(L, 3) ? cnet_to_number(L, 3) : NAN;
   lua_settop(L, 3);
   cnet_class_set_slot(L, 1, CNET_SLOT_SERVER_MAX_CONNECTIONS);
-  s->max_connections = n > 0 ? n : 0;
+  s->max_connections = isnan(n) ? HUGE_VAL : n;
   return 0;
 }
 
@@ -203,6 +204,7 @@ static void read_block_list(lua_State *L, cnet_runtime *rt, int options, int sel
 static cnet_server *new_server(lua_State *L, cnet_runtime *rt, int options) {
   cnet_server *s = cnet_class_new(L, rt, sizeof *s, CNET_USERVALUES);
   cnet_emitter_init(&s->emitter);
+  s->max_connections = HUGE_VAL;
   cnet_server_init_connections(s);
   read_options(L, rt, options, &s->accept);
   if (options) read_block_list(L, rt, options, lua_gettop(L));

@@ -78,9 +78,7 @@ static bool is_blocked(lua_State *L, int self, cnet_socket *socket) {
   return blocked;
 }
 
-bool cnet_server_is_full(const cnet_server *s) {
-  return s->max_connections > 0 && s->group.count >= s->max_connections;
-}
+bool cnet_server_is_full(const cnet_server *s) { return s->group.count >= s->max_connections; }
 
 /* The socket of a new client is on top. */
 static void welcome(lua_State *L, int self) {

@@ -28,7 +28,7 @@ typedef struct {
   cnet_timer remote_ref; /* meanwhile: what a handle would do to keep the loop alive */
   bool unref, drop_max_connection;
   unsigned closing_holders;   /* that have not said yet that all sockets of a closed server are closed */
-  lua_Number max_connections; /* 0: no limit */
+  lua_Number max_connections; /* infinite: no limit */
 } cnet_server;
 
 static inline cnet_runtime *cnet_server_runtime(const cnet_server *s) { return s->emitter.object.rt; }

@@ -362,8 +362,10 @@ int cnet_server_method_listen(lua_State *L) {
     lua_pushvalue(L, callback);
     cnet_emitter_once(L, cnet_server_runtime(s), 1, "listening");
   }
+  s->listening_id++; /* as in Node also if the arguments are refused: a lookup that is under way is given up */
+  s->beginning = false;
   cnet_listen_parse(L, is_handle, &o);
-  s->listening_id++;
+  s->listening_id++; /* an __index of the options may have called listen */
   s->beginning = false;
   use_signal(L, s, 1, o.options);
   check_not_listening(L, s); /* an __index of the options, or a 'newListener', may have called listen */

@@ -308,7 +308,11 @@ static void on_write_sync(lua_State *L, cnet_stream *s, int self, int callback) 
 void cnet_writable_on_write(lua_State *L, cnet_stream *s, int self, int err) {
   int top = lua_gettop(L), callback = 0;
   bool sync = s->wstate & CNET_W_SYNC;
-  if (!(s->wstate & CNET_W_EXPECT_CALLBACK)) return; /* a completion after undestroy */
+  if (!(s->wstate & CNET_W_EXPECT_CALLBACK)) { /* a write that waited for an earlier connect, which failed */
+    cnet_error_push(L, "Error", "ERR_MULTIPLE_CALLBACK", "Callback called multiple times");
+    cnet_stream_destroy_top(L, s, self);
+    return;
+  }
   luaL_checkstack(L, 20, NULL);
   if (s->wstate & CNET_W_WRITE_CALLBACK) {
     cnet_class_slot(L, self, CNET_SLOT_WRITE_CALLBACK);
