@@ -70,6 +70,7 @@ static void run_immediates(cnet_runtime *rt) {
     cnet_protect(rt, CNET_PHASE_CHECK, body, &t);
   }
   queues->failed = rt->failed;
+  rt->immediates_left = !cnet_link_empty(&queues->outstanding);
   want_check(rt, queues);
 }
 

@@ -31,10 +31,30 @@ static void on_check(cnet_runtime *rt) {
 
 /* ---- run and stop ---- */
 
+/* After an error Node calls what stands behind in that phase first, and the ticks only after that. */
+static bool go_on_before_ticks(cnet_runtime *rt, cnet_raised raised) {
+  switch (rt->resume_phase) {
+    case CNET_PHASE_TIMERS:
+      rt->run_timers(rt);
+      return false;
+    case CNET_PHASE_POLL:
+      return cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->deferred);
+    case CNET_PHASE_CHECK:
+      if (rt->immediates_left || raised == CNET_RAISED_BY_CALLBACK) rt->run_immediates(rt);
+      return false;
+    default:
+      return cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->closes);
+  }
+}
+
 /* Goes on where the last turn was stopped, up to where uv_run begins: with the timers. Tells whether anything was done:
  * net.run("once") need not wait then. */
 static bool resume(cnet_runtime *rt) {
   bool any = rt->tick_head != rt->tick_tail;
+  cnet_raised raised = rt->raised;
+  rt->raised = CNET_NOT_RAISED;
+  if (raised && rt->resuming) any = go_on_before_ticks(rt, raised) || any;
+  if (rt->stopped) return true;
   cnet_protect(rt, CNET_PHASE_POLL, NULL, NULL); /* the ticks */
   any = cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->deferred) || any;
   if (rt->stopped || !rt->resuming) return any;

@@ -17,7 +17,10 @@ static int trampoline(lua_State *L) {
   cnet_runtime *rt = e->rt;
   e->entered = true;
   lua_settop(L, 0);
-  if (e->body) e->body(L, e->arg);
+  if (e->body) {
+    e->body(L, e->arg);
+    e->body = NULL; /* what raises now is a tick */
+  }
   for (;;) {
     if (rt->tick_head != rt->tick_tail) {
       lua_settop(L, 0);
@@ -37,13 +40,14 @@ void cnet_protect_init(lua_State *L, cnet_runtime *rt) {
 }
 
 /* Keeps the error value on top of the stack for net.run, without allocating. */
-static void park_error(cnet_runtime *rt) {
+static void park_error(cnet_runtime *rt, const entry *e) {
   lua_State *L = rt->L;
   cnet_runtime_push(L);
   lua_insert(L, -2);
   lua_setiuservalue(L, -2, CNET_RUNTIME_ERROR);
   lua_pop(L, 1);
   rt->failed = true;
+  rt->raised = e->body ? CNET_RAISED_BY_CALLBACK : CNET_RAISED_BY_TICK;
 }
 
 /* What the body wrote before it raised. */
@@ -95,7 +99,7 @@ static bool enter_on_luv(cnet_runtime *rt, cnet_phase phase, entry *e) {
   lua_pushlightuserdata(L, e);
   if (lua_pcall(L, 1, 0, rt->running && !rt->handler ? 0 : top + 1) != LUA_OK) {
     if (rt->running) {
-      park_error(rt);
+      park_error(rt, e);
       cnet_runtime_stop(rt);
     } else {
       leave_to_luv(L, rt);
@@ -116,7 +120,7 @@ static bool enter(cnet_runtime *rt, cnet_phase phase, cnet_body body, void *arg)
   lua_rawgeti(L, LUA_REGISTRYINDEX, rt->entry);
   lua_pushlightuserdata(L, &e);
   if (lua_pcall(L, 1, 0, rt->handler) != LUA_OK) {
-    park_error(rt);
+    park_error(rt, &e);
     cnet_runtime_stop(rt);
     flush_after_error(rt);
   }

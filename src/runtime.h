@@ -23,6 +23,8 @@ typedef void (*cnet_body)(lua_State *L, void *arg);
 /* The part of a loop turn a callback belongs to; a stopped turn goes on with the part it was stopped in. */
 typedef enum { CNET_PHASE_TIMERS, CNET_PHASE_POLL, CNET_PHASE_CHECK, CNET_PHASE_CLOSING } cnet_phase;
 
+typedef enum { CNET_NOT_RAISED, CNET_RAISED_BY_CALLBACK, CNET_RAISED_BY_TICK } cnet_raised;
+
 /* Something that happens once (a completion, a close): embedded in what it completes, so that keeping it until the
  * next net.run needs no memory. `deliver` runs inside protect and owns the event; `drop` frees it without Lua. */
 struct cnet_event {
@@ -58,13 +60,14 @@ enum { CNET_CLASS_LIMIT = 20 };
 
 struct cnet_runtime {
   uv_loop_t *loop;
-  lua_State *L; /* the main thread; a coroutine that called us may be gone */
-  bool open;    /* the loop exists and Lua may be called */
-  bool closed;  /* lua_close has reached us: no Lua from here on */
-  bool running; /* inside net.run */
-  bool in_loop; /* inside uv_run */
-  bool stopped; /* no Lua until net.run has returned */
-  bool failed;  /* an error is parked */
+  lua_State *L;       /* the main thread; a coroutine that called us may be gone */
+  bool open;          /* the loop exists and Lua may be called */
+  bool closed;        /* lua_close has reached us: no Lua from here on */
+  bool running;       /* inside net.run */
+  bool in_loop;       /* inside uv_run */
+  bool stopped;       /* no Lua until net.run has returned */
+  bool failed;        /* an error is parked */
+  cnet_raised raised; /* what raised the one that net.run ended with */
   bool ever_ran;
   bool strict;      /* see strict.h */
   bool left_open;   /* lua_close has found a socket or server open */
@@ -94,6 +97,7 @@ struct cnet_runtime {
   void (*rearm_timers)(cnet_runtime *rt);                             /* NULL unless they came due while stopped */
   void (*run_immediates)(cnet_runtime *rt);
   bool immediates_pending;
+  bool immediates_left; /* of the turn that was stopped */
   bool immediates_ref;
   struct cnet_timers *timers;
 
