@@ -17,12 +17,15 @@ end
 -- What sends the arguments, then leaves.
 local TELL = "process:send { arg[0], table.unpack(arg) }"
 
--- The events with 'exit' before the last one: the signal that tells of it may overtake what is in the channel.
+-- The events with 'exit' and 'close' as the last ones: the signal that tells of the end may overtake what is in the
+-- channel, and then, as in Node, 'close' comes before 'disconnect'.
 local function settled(events)
-  for i, text in ipairs(events) do
-    if text:find "^exit" then
-      table.insert(events, #events - 1, table.remove(events, i))
-      break
+  for _, last in ipairs { "exit", "close" } do
+    for i, text in ipairs(events) do
+      if text:find("^" .. last) then
+        table.insert(events, table.remove(events, i))
+        break
+      end
     end
   end
   return events
@@ -336,6 +339,28 @@ describe("stdio", function()
   end)
 end)
 
+describe("what JavaScript takes for false", function()
+  it("is false in silent, keepOpen and for no handle", function()
+    for _, no in ipairs { 0, "", false } do
+      local child = fork("process:once('message', function() process:disconnect() end)", {}, { silent = no })
+      assert.is_nil(child.stdout)
+      assert.is_true(child:send("x", no))
+      support.run()
+    end
+    local server = net.createServer():listen(0, "127.0.0.1")
+    local child = fork "process:once('message', function(_, socket) socket:destroy() process:disconnect() end)"
+    local gone
+    server:on("connection", function(socket)
+      child:send("x", socket, { keepOpen = 0 })
+      gone = socket.remoteAddress == nil
+      server:close()
+    end)
+    server:on("listening", function() net.connect(server:address().port, "127.0.0.1"):resume():on("error", print) end)
+    support.run()
+    assert.is_true(gone)
+  end)
+end)
+
 describe("the events of a child", function()
   it("come in Node's order", function()
     local child = fork "process:send 'hello' process:disconnect() net.setTimeout(function() os.exit(7) end, 1)"
@@ -343,6 +368,13 @@ describe("the events of a child", function()
     assert.same({}, events)
     support.run()
     assert.same({ "spawn", "message hello", "disconnect", "exit 7 nil", "close 7 nil" }, settled(events))
+  end)
+
+  it("tell of the close before the channel's end where that outlives the process, as in Node", function()
+    local child = children.start("x", {}, { execPath = support.sh, execArgv = { "-c", "sleep 0.2 & exit 3" } })
+    local events = watch(child)
+    support.run()
+    assert.same({ "spawn", "exit 3 nil", "close 3 nil", "disconnect" }, events)
   end)
 
   it("end with the signal's name where one ended it", function()
@@ -396,8 +428,8 @@ describe("the events of a child", function()
     local second = children.start("x", {}, { cwd = "/no/such", execPath = "/bin/true" })
     local events, more = watch(first), watch(second)
     support.run()
-    assert.same({ "error spawn /etc/passwd EACCES", "disconnect", "close -13 nil" }, events)
-    assert.same({ "error spawn /bin/true ENOENT", "disconnect", "close -2 nil" }, more)
+    assert.same({ "error spawn /etc/passwd EACCES", "close -13 nil", "disconnect" }, events)
+    assert.same({ "error spawn /bin/true ENOENT", "close -2 nil", "disconnect" }, more)
   end)
 
   it("an error of a missing program that nobody hears leaves net.run, and the rest comes", function()
@@ -437,7 +469,7 @@ describe("the events of a child", function()
       local events = watch(child)
       child:once(name, function() second = watch(fork "process:send 'two'") end)
       support.run()
-      assert.equal("close 0 nil", events[#events])
+      assert.equal("close 0 nil", settled(events)[#events])
       assert.same({ "spawn", "message two", "disconnect", "exit 0 nil", "close 0 nil" }, settled(second))
     end
   end)

@@ -459,4 +459,23 @@ describe("a worker", function()
       ]], { policy = policy }))
     end
   end)
+
+  it("closes its servers in the order in which they came", function()
+    for _, policy in ipairs(clusters.policies) do
+      assert.same({ "1 closed 1 2 3 4 5" }, clusters.run([[
+        local up, closed = 0, {}
+        for i = 1, 5 do
+          local server = net.createServer()
+          server:on("close", function()
+            closed[#closed + 1] = i
+            if #closed == 5 then say("closed", table.concat(closed, " ")) end
+          end)
+          server:listen(0, "127.0.0.1", function()
+            up = up + 1
+            if up == 5 then cluster.worker:disconnect() end
+          end)
+        end
+      ]], "cluster.fork() hear()", { policy = policy }))
+    end
+  end)
 end)

@@ -11,6 +11,19 @@ end
 
 local function count(...) return select("#", ...) end
 
+describe("an event whose name is a number", function()
+  it("has the name that JavaScript makes of it", function()
+    local emitter, log = net.EventEmitter(), {}
+    emitter:on(1.0, function() log[#log + 1] = "one" end)
+    emitter:on(1.5, function() log[#log + 1] = "one and a half" end)
+    assert.is_true(emitter:emit(1))
+    assert.is_true(emitter:emit "1")
+    assert.is_true(emitter:emit "1.5")
+    assert.same({ "one", "one", "one and a half" }, log)
+    assert.same({ "1", "1.5" }, emitter:eventNames())
+  end)
+end)
+
 describe("adding and emitting", function()
   after_each(support.clean)
 

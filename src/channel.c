@@ -492,7 +492,9 @@ static void on_read(lua_State *L, int channel, ssize_t nread, const char *data) 
   const char *from = data, *to, *stop;
   if (c->ended) return;
   if (nread < 0) { /* at its end, or reset by a peer that died with something unread: the same */
+    c->ended_there = true;
     end(L, c, channel, false);
+    c->ops->on_closed(L, channel);
     return;
   }
   take_handles(L, c, channel);

@@ -35,13 +35,16 @@ typedef struct {
   void (*on_handle)(lua_State *L, int channel, int envelope, int native);
   /* Something is wrong: an error is on top, to be popped. */
   void (*on_error)(lua_State *L, int channel);
+  /* The other side has closed the channel, or is gone: on_end follows in a tick. */
+  void (*on_closed)(lua_State *L, int channel);
   /* The channel has come to its end, from either side. Once. */
   void (*on_end)(lua_State *L, int channel);
 } cnet_channel_ops;
 
 /* What the rooms above keep with a channel. */
 typedef struct {
-  /* The channel has ended, and 'disconnect' was emitted; the object at index self speaks no more. */
+  /* The channel has ended, and the object at index self speaks no more: as in Node before 'disconnect' if the other
+   * side has ended it, else after it. */
   void (*after_end)(lua_State *L, int self);
   /* Has the process at the other side exited? */
   bool (*is_gone)(lua_State *L, int self);
@@ -57,6 +60,7 @@ typedef struct {
   bool connected;      /* false from disconnect on */
   bool awaiting;       /* an acknowledgement */
   bool ended;
+  bool ended_there;        /* by the other side */
   bool ref, ref_is_set;    /* does it keep the loop alive; has a script said so */
   bool keep;               /* it does, whoever listens */
   bool retry;              /* what waits for it may be sent again */

@@ -22,7 +22,8 @@ typedef struct {
   cnet_emitter emitter;
   lua_Integer seq; /* of the next message to whomever */
   lua_Integer last_id;
-  int policy; /* how connections get to workers; 0 until the first setup has frozen it */
+  lua_Integer last_order; /* worker: of the shares, by when the primary was asked for them */
+  int policy;             /* how connections get to workers; 0 until the first setup has frozen it */
 } cnet_cluster;
 
 /* Pushes the object, made if need be. */

@@ -11,7 +11,8 @@
 #include "server_listen.h"
 
 /* A share is a table: server; message, the query, which 'listening' repeats; listener, of the server's 'listening';
- * place, where its index is counted; key, by which the primary knows it, if it does; sockname; over, once it has ended.
+ * place, where its index is counted; order, in which the primary was asked; key, by which the primary knows it, if it
+ * does; sockname; over, once it has ended.
  * CNET_SLOT_CLUSTER_SHARES has those that listen, by key, and CNET_SLOT_CLUSTER_ASKED those that wait for an answer. */
 
 /* ---- places: a worker that listens on the same again tells the primary so by an index ---- */
@@ -37,6 +38,8 @@ static void take_index(lua_State *L, int share, int message) {
     lua_settable(L, -3);
     lua_settop(L, top + 2);
   }
+  cnet_set_integer(L, share, "order", ++cnet_cluster_push(L)->last_order);
+  lua_settop(L, top + 2);
   next = cnet_get_integer(L, top + 2, "next");
   cnet_set_integer(L, top + 2, "next", next + 1);
   cnet_set_integer(L, top + 2, "count", cnet_get_integer(L, top + 2, "count") + 1);
@@ -286,28 +289,42 @@ static int listener_closed(lua_State *L) { /* upvalue 2: the leaving */
   return 0;
 }
 
-/* Adds the server of the share at index share to the array at index list, unless it is closed. */
-static void add_server(lua_State *L, int list, int share) {
-  const cnet_server *s;
-  lua_getfield(L, share, "server");
-  s = cnet_server_at(L, -1);
-  if (cnet_server_is_listening(s) || s->beginning) {
-    lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
-  } else {
-    lua_pop(L, 1);
+/* Puts the share at index share into the array at index list, which is in the order of the shares. */
+static void insert_share(lua_State *L, int list, int share) {
+  int top = lua_gettop(L);
+  lua_Integer order = cnet_get_integer(L, share, "order"), i = (lua_Integer)lua_rawlen(L, list);
+  for (; i > 0; i--) {
+    lua_rawgeti(L, list, i);
+    if (cnet_get_integer(L, top + 1, "order") < order) break;
+    lua_rawseti(L, list, i + 1);
   }
+  lua_settop(L, top);
+  lua_pushvalue(L, share);
+  lua_rawseti(L, list, i + 1);
 }
 
-/* Pushes an array of the servers that listen through the primary, or have asked it to. */
+/* Pushes an array of the servers that listen through the primary, or have asked it to, in the order in which they did:
+ * that of a table's keys is another each time. */
 static void push_servers(lua_State *L) {
   int list = lua_gettop(L) + 1, key = list + 2;
+  lua_Integer i, n = 0;
   lua_newtable(L);
   cnet_cluster_push_table(L, CNET_SLOT_CLUSTER_SHARES);
-  for (lua_pushnil(L); lua_next(L, list + 1); lua_settop(L, key)) add_server(L, list, key + 1);
+  for (lua_pushnil(L); lua_next(L, list + 1); lua_settop(L, key)) insert_share(L, list, key + 1);
   lua_settop(L, list);
   cnet_cluster_push_table(L, CNET_SLOT_CLUSTER_ASKED);
-  for (lua_pushnil(L); lua_next(L, list + 1); lua_settop(L, key)) add_server(L, list, key);
+  for (lua_pushnil(L); lua_next(L, list + 1); lua_settop(L, key)) insert_share(L, list, key);
   lua_settop(L, list);
+  lua_newtable(L);
+  for (i = 1; lua_rawgeti(L, list, i) != LUA_TNIL; i++) {
+    const cnet_server *s;
+    lua_getfield(L, list + 2, "server");
+    s = cnet_server_at(L, list + 3);
+    if (cnet_server_is_listening(s) || s->beginning) lua_rawseti(L, list + 1, ++n);
+    lua_settop(L, list + 1);
+  }
+  lua_settop(L, list + 1);
+  lua_remove(L, list);
 }
 
 /* Closes the servers, waits for their connections, and ends the channel. */

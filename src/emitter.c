@@ -36,6 +36,12 @@ static void push_unwrapped(lua_State *L, int index) {
 static void check_name(lua_State *L, int index) {
   int type = lua_type(L, index);
   if (type == LUA_TNUMBER) {
+    int whole;
+    lua_Integer n = lua_tointegerx(L, index, &whole);
+    if (whole) { /* 1.0 is "1", as in JavaScript */
+      lua_pushinteger(L, n);
+      lua_replace(L, index);
+    }
     lua_tostring(L, index);
   } else if (type == LUA_TNIL || type == LUA_TNONE) {
     cnet_error_arg_type(L, "argument", "eventName", "of type string", index);

@@ -181,6 +181,40 @@ void cnet_error_push_abort(lua_State *L) { cnet_error_push(L, "AbortError", "ABO
 
 /* ---- errors about arguments ---- */
 
+static void add_escaped(luaL_Buffer *b, char c) {
+  static const char named[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
+  const char *found = c ? strchr(named, c) : NULL;
+  char escape[8];
+  if (found) {
+    luaL_addchar(b, '\\');
+    luaL_addchar(b, names[found - named]);
+  } else if ((unsigned char)c < ' ') {
+    snprintf(escape, sizeof escape, "\\u%04x", (unsigned char)c);
+    luaL_addstring(b, escape);
+  } else {
+    luaL_addchar(b, c);
+  }
+}
+
+/* As Node has it: of more than 28 the first 25, and as JSON if there is a ' in it. */
+static void push_received_text(lua_State *L, const char *text, size_t length) {
+  bool cut = length > 28;
+  size_t i;
+  luaL_Buffer b;
+  if (cut) length = 25;
+  luaL_buffinit(L, &b);
+  if (memchr(text, '\'', length)) {
+    luaL_addstring(&b, "type string (\"");
+    for (i = 0; i < length; i++) add_escaped(&b, text[i]);
+    luaL_addstring(&b, cut ? "...\")" : "\")");
+  } else {
+    luaL_addstring(&b, "type string ('");
+    luaL_addlstring(&b, text, length);
+    luaL_addstring(&b, cut ? "...')" : "')");
+  }
+  luaL_pushresult(&b);
+}
+
 void cnet_error_push_received(lua_State *L, int index) {
   int type = lua_type(L, index);
   index = lua_absindex(L, index);
@@ -189,10 +223,7 @@ void cnet_error_push_received(lua_State *L, int index) {
   } else if (type == LUA_TSTRING) {
     size_t length;
     const char *text = lua_tolstring(L, index, &length);
-    lua_pushliteral(L, "type string ('");
-    lua_pushlstring(L, text, length > 25 ? 25 : length);
-    lua_pushstring(L, length > 25 ? "'...)" : "')");
-    lua_concat(L, 3);
+    push_received_text(L, text, length);
   } else if (type == LUA_TNUMBER) {
     lua_pushvalue(L, index);
     lua_pushfstring(L, "type number (%s)", lua_tostring(L, -1));

@@ -163,19 +163,27 @@ static int tick_after_end(lua_State *L) { /* (channel, self) */
   return 0;
 }
 
+static void on_closed(lua_State *L, int channel) {
+  push_target(L, channel);
+  cnet_channel_at(L, channel)->owner->after_end(L, lua_gettop(L));
+  lua_pop(L, 1);
+}
+
 static void on_end(lua_State *L, int channel) {
   int self = lua_gettop(L) + 1;
   push_target(L, channel);
   lua_pushboolean(L, 0);
   cnet_class_set_slot(L, self, CNET_SLOT_IPC);
-  lua_pushvalue(L, channel);
-  lua_pushvalue(L, self);
-  tick(L, runtime_of(L, self), tick_after_end, 2); /* even if a listener raises */
+  if (!cnet_channel_at(L, channel)->ended_there) {
+    lua_pushvalue(L, channel);
+    lua_pushvalue(L, self);
+    tick(L, runtime_of(L, self), tick_after_end, 2); /* even if a listener raises */
+  }
   cnet_socket_list_on_end(L, channel);
   cnet_emit(L, self, "disconnect", 0);
 }
 
-static const cnet_channel_ops channel_ops = {cnet_handoff_pack, on_message, on_handle, on_error, on_end};
+static const cnet_channel_ops channel_ops = {cnet_handoff_pack, on_message, on_handle, on_error, on_closed, on_end};
 
 /* ---- for the other modules ---- */
 
@@ -281,12 +289,12 @@ static int method_send(lua_State *L) {
   int callback, handle;
   lua_settop(L, 5);
   callback = lua_isfunction(L, 3) ? 3 : lua_isfunction(L, 4) ? 4 : lua_isfunction(L, 5) ? 5 : 0;
-  handle = callback != 3 && lua_toboolean(L, 3) ? 3 : 0;
+  handle = callback != 3 && cnet_truthy(L, 3) ? 3 : 0;
   if (callback != 3 && callback != 4 && !lua_isnil(L, 4)) {
     if (!lua_istable(L, 4)) return cnet_error_arg_type(L, "argument", "options", "of type table", 4);
     cnet_strict_options(L, rt, 4, "send", names, "");
     lua_getfield(L, 4, "keepOpen");
-    keep_open = lua_toboolean(L, -1);
+    keep_open = cnet_truthy(L, -1);
   }
   if (!cnet_ipc_is_connected(L, 1)) {
     fail_closed(L, rt, callback);

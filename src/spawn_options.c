@@ -320,7 +320,7 @@ static void push_stdio_array(lua_State *L, const char *word) {
 
 static void push_stdio(lua_State *L, int options) {
   const char *word;
-  bool silent = option(L, options, "silent") != LUA_TNIL && lua_toboolean(L, -1);
+  bool silent = option(L, options, "silent") != LUA_TNIL && cnet_truthy(L, -1);
   lua_pop(L, 1);
   if (option(L, options, "stdio") == LUA_TTABLE) return;
   if (lua_type(L, -1) != LUA_TSTRING) {
