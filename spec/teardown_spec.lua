@@ -139,7 +139,8 @@ local ENDS = {
   ["the callback of a child's send"] = "fork('process:on(\"message\", rawlen)'):send(('x'):rep(1e6), leave)",
   ["the callback of a send with a server"] = [[
     local server = net.Server():listen(0)
-    server:on("listening", function() fork("process:on('message', function() end)"):send("x", server, leave) end)
+    local child = "process:on('message', function(_, handle) handle:close() end)"
+    server:on("listening", function() fork(child):send("x", server, leave) end)
   ]],
   ["a listener of a cluster's 'fork'"] = "cluster 'fork'",
   ["a listener of a cluster's 'online'"] = "cluster 'online'",
