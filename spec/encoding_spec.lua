@@ -71,6 +71,32 @@ end
 describe("socket:setEncoding", function()
   after_each(support.clean)
 
+  it("can be told to the constructor, for both ways", function()
+    assert.equal("hex", net.Socket({ encoding = "HEX" }).readableEncoding)
+    for _, nothing in ipairs { "", 0, false } do assert.is_nil(net.Socket({ encoding = nothing }).readableEncoding) end
+    for _, name in ipairs { "encoding", "defaultEncoding" } do
+      for _, bad in ipairs { "x", 5, true } do
+        local err = support.caught(net.Socket, { [name] = bad })
+        assert.equal("ERR_UNKNOWN_ENCODING", err.code)
+        assert.truthy(err.message:find("Unknown encoding: " .. tostring(bad), 1, true))
+      end
+    end
+    assert.equal("ERR_UNKNOWN_ENCODING", support.caught(net.Socket, { defaultEncoding = "" }).code)
+    local got, server = "", nil
+    server = net.createServer(function(peer)
+      peer:on("data", function(data) peer:end_(data .. "!") end)
+      server:close()
+    end)
+    server:listen(0, "127.0.0.1", function()
+      local client = net.connect { port = server:address().port, host = "127.0.0.1", encoding = "hex",
+        defaultEncoding = "base64" }
+      client:on("data", function(data) got = got .. data end)
+      client:write "aGk="
+    end)
+    support.run()
+    assert.equal("686921", got)
+  end)
+
   it("takes every name, in any case, and readableEncoding shows it", function()
     assert.is_nil(net.Socket().readableEncoding)
     for name, shown in pairs(NAMES) do

@@ -186,6 +186,17 @@ static void use_signal(lua_State *L, cnet_socket *s, int self, int options) {
   lua_pop(L, 1);
 }
 
+static void read_encodings(lua_State *L, cnet_stream *s, int options) {
+  lua_getfield(L, options, "encoding");
+  if (cnet_truthy(L, -1)) {
+    cnet_decoder_init(&s->decoder, cnet_check_encoding(L, lua_gettop(L)));
+    s->state |= CNET_R_DECODER;
+  }
+  if (lua_getfield(L, options, "defaultEncoding") != LUA_TNIL)
+    s->default_encoding = (unsigned char)cnet_check_encoding(L, lua_gettop(L));
+  lua_pop(L, 2);
+}
+
 static void read_options(lua_State *L, cnet_socket *s, int self, int options) {
   s->stream.allow_half_open = cnet_option_true(L, options, "allowHalfOpen");
   s->no_delay = cnet_option_true(L, options, "noDelay");
@@ -193,6 +204,7 @@ static void read_options(lua_State *L, cnet_socket *s, int self, int options) {
   s->stream.r_high_water_mark = option_high_water_mark(L, options, "readableHighWaterMark");
   s->stream.w_high_water_mark = option_high_water_mark(L, options, "writableHighWaterMark");
   s->keep_alive_delay = cnet_option_seconds(L, options, "keepAliveInitialDelay");
+  read_encodings(L, &s->stream, options);
   if (lua_getfield(L, options, "readable") == LUA_TBOOLEAN && !lua_toboolean(L, -1))
     s->stream.state |= CNET_R_OFF | CNET_R_ENDED | CNET_R_END_EMITTED;
   if (lua_getfield(L, options, "writable") == LUA_TBOOLEAN && !lua_toboolean(L, -1))
@@ -218,8 +230,9 @@ static void read_options(lua_State *L, cnet_socket *s, int self, int options) {
 }
 
 const char cnet_socket_option_names[] =
-    "allowHalfOpen autoSelectFamily autoSelectFamilyAttemptTimeout blockList connectTimeout family "
-    "fd handle highWaterMark hints host keepAlive keepAliveInitialDelay localAddress localPort "
+    "allowHalfOpen autoSelectFamily autoSelectFamilyAttemptTimeout blockList connectTimeout "
+    "defaultEncoding encoding family fd handle highWaterMark hints host keepAlive keepAliveInitialDelay localAddress "
+    "localPort "
     "lookup manualStart noDelay objectMode path pauseOnCreate port readable readableHighWaterMark "
     "readableObjectMode signal timeout writable writableHighWaterMark writableObjectMode";
 

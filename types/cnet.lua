@@ -468,6 +468,10 @@ function Server:unref() end
 ---@field readableHighWaterMark? integer
 ---The same for what is written.
 ---@field writableHighWaterMark? integer
+---What is read comes as text of this encoding, as after `setEncoding`.
+---@field encoding? net.Encoding
+---The encoding of a `write` that names none, as after `setDefaultEncoding`.
+---@field defaultEncoding? net.Encoding
 ---Addresses it must not connect to: 'error' with ERR_IP_BLOCKED.
 ---@field blockList? net.BlockList
 ---Aborting destroys the socket, with an AbortError.
