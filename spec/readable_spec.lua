@@ -21,6 +21,35 @@ end
 
 local finish, each_kind = sockets.finish, sockets.each_kind
 
+describe("read(n)", function()
+  after_each(support.clean)
+
+  it("takes n as JavaScript's parseInt does; what is no number asks for all", function()
+    local all = { 1 / 0, -1 / 0, 0 / 0, "word", "", true, {}, false }
+    for i = 1, #all do
+      local socket = net.Socket()
+      socket:unshift "abcdef"
+      assert.equal("abcdef", socket:read(all[i]))
+      socket:destroy()
+    end
+    local counts = { [1.9] = 1, ["3x"] = 3, [" 2"] = 2, ["1e3"] = 1, [6] = 6 }
+    for count, length in pairs(counts) do
+      local socket = net.Socket()
+      socket:unshift "abcdef"
+      assert.equal(length, #socket:read(count))
+      socket:destroy()
+    end
+    for _, none in ipairs { 0, -1, -0.5, "-1", "0", "0x10" } do
+      local socket = net.Socket()
+      socket:unshift "abcdef"
+      assert.is_nil(socket:read(none))
+      assert.equal(6, socket.readableLength)
+      socket:destroy()
+    end
+    support.run()
+  end)
+end)
+
 describe("reading", function()
   after_each(support.clean)
 

@@ -1,6 +1,7 @@
 #include "readable.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "args.h"
@@ -9,6 +10,9 @@
 #include "writable.h"
 
 #define MAX_HIGH_WATER_MARK 0x40000000
+
+/* What else than a count read() may be told: all there is; and nothing, which unlike 0 says that it was heard. */
+enum { READ_ALL = -1, READ_NONE = -2 };
 
 static void flow(lua_State *L, cnet_stream *s, int self);
 static void end_readable(lua_State *L, cnet_stream *s, int self);
@@ -342,7 +346,7 @@ int cnet_readable_method_unshift(lua_State *L) {
 /* ---- read ---- */
 
 static size_t how_much_to_read(lua_State *L, cnet_stream *s, int self, double n) {
-  if (n == 0 || (s->r_length == 0 && (s->state & CNET_R_ENDED))) return 0;
+  if (n == 0 || n == READ_NONE || (s->r_length == 0 && (s->state & CNET_R_ENDED))) return 0;
   if (n < 0) {
     if (is_flowing(s) && s->r_length > 0) { /* a flowing stream hands its chunks on one by one */
       size_t size;
@@ -413,20 +417,27 @@ bool cnet_readable_read(lua_State *L, cnet_stream *s, int self, double wanted) {
   return got;
 }
 
+/* As JavaScript's parseInt reads it: no number at all asks for all there is. */
+static double wanted_count(lua_State *L, int index) {
+  double n;
+  char *end = NULL;
+  if (lua_type(L, index) == LUA_TSTRING) {
+    const char *text = lua_tostring(L, index);
+    n = (double)strtoll(text, &end, 10);
+    if (end == text) return READ_ALL;
+  } else if (lua_type(L, index) == LUA_TNUMBER) {
+    n = trunc(lua_tonumber(L, index));
+  } else {
+    return READ_ALL;
+  }
+  if (!isfinite(n)) return READ_ALL;
+  return n < 0 ? READ_NONE : n;
+}
+
 int cnet_readable_method_read(lua_State *L) {
   cnet_stream *s = cnet_class_self(L, CNET_SOCKET);
-  double n = -1;
-  if (!lua_isnoneornil(L, 2)) {
-    int isnum;
-    n = lua_tonumberx(L, 2, &isnum);
-    if (!isnum || isnan(n)) {
-      n = -1;
-    } else {
-      n = trunc(n);
-    }
-    if (isnum && n < 0) n = 0; /* a negative count reads nothing */
-    if (n > MAX_HIGH_WATER_MARK) return cnet_error_out_of_range(L, "size", "<= 1GiB", 2);
-  }
+  double n = wanted_count(L, 2);
+  if (n > MAX_HIGH_WATER_MARK) return cnet_error_out_of_range(L, "size", "<= 1GiB", 2);
   cnet_readable_read(L, s, 1, n);
   return 1;
 }
@@ -463,7 +474,7 @@ static void end_readable(lua_State *L, cnet_stream *s, int self) {
 static void flow(lua_State *L, cnet_stream *s, int self) {
   bool more = true;
   while (more && is_flowing(s)) {
-    more = cnet_readable_read(L, s, self, -1);
+    more = cnet_readable_read(L, s, self, READ_ALL);
     lua_pop(L, 1);
   }
 }
