@@ -40,7 +40,9 @@ static bool go_on_before_ticks(cnet_runtime *rt, cnet_raised raised) {
     case CNET_PHASE_POLL:
       return cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->deferred);
     case CNET_PHASE_CHECK:
-      if (rt->immediates_left || raised == CNET_RAISED_BY_CALLBACK) rt->run_immediates(rt);
+      if (!rt->immediates_left && raised == CNET_RAISED_BY_TICK)
+        return cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->closes);
+      rt->run_immediates(rt);
       return false;
     default:
       return cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->closes);
