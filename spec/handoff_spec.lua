@@ -3,6 +3,7 @@
 local net = require "cnet"
 local support = require "spec.support"
 local children = require "spec.support.children"
+local sockets = require "spec.support.sockets"
 
 local HOST <const> = "127.0.0.1"
 local has_node = os.execute "node --version >/dev/null 2>&1" == true
@@ -581,6 +582,40 @@ describe("send", function()
     end)
     support.run()
     assert.same({ "ERR_IPC_CHANNEL_CLOSED", "still here" }, list)
+  end)
+
+  it("sends a socket with the noDelay that was asked for, whatever long writes do to it, there too", function()
+    local client, peer = sockets.pair()
+    local got = sockets.collect(peer)
+    local child = children.fork [[
+      process:on("message", function(_, socket)
+        socket:write(("x"):rep(65536))
+        socket:write("short", function()
+          socket:destroy()
+          process:send "written"
+        end)
+      end)
+    ]]
+    local messages = children.messages(child)
+    local length = 0
+    for round, wanted in ipairs { false, true } do
+      local sent
+      client:setNoDelay(wanted)
+      client:write(("x"):rep(65536))
+      child:send("it", client, { keepOpen = true }, function() sent = sockets.options(client) or {} end)
+      sockets.wait(function() return sent end)
+      if sent.noDelay == nil then
+        child:disconnect()
+        return pending "the kernel's view of a socket cannot be had here"
+      end
+      assert.equal(wanted, sent.noDelay)
+      length = length + 2 * 65536 + 5
+      sockets.wait(function() return #messages == round and #got.text == length end)
+      assert.equal(wanted, sockets.options(client).noDelay)
+    end
+    child:disconnect()
+    client:destroy()
+    support.run()
   end)
 
   it("keeps the order of many handles and messages", function()

@@ -382,6 +382,34 @@ describe("a socket's options", function()
     finish(client, peer)
   end)
 
+  it("noDelay is the kernel's for a long write, so that its tail goes at once, until the next short one", function()
+    local client, peer = sockets.pair()
+    local got = sockets.collect(peer)
+    local long, sent = ("x"):rep(16384), 0
+    local function no_delay_after(...)
+      for _, chunk in ipairs { ... } do
+        client:write(chunk)
+        sent = sent + #chunk
+      end
+      sockets.wait(function() return #got.text == sent end)
+      return kernel(client).noDelay
+    end
+    assert.is_false(no_delay_after "short")
+    assert.is_true(no_delay_after(long))
+    assert.is_true(no_delay_after(long))
+    assert.is_false(no_delay_after(long:sub(2)))
+    assert.is_true(no_delay_after("header", long))
+    client:setNoDelay(true)
+    assert.is_true(no_delay_after(long, "short"))
+    client:setNoDelay(false)
+    assert.is_false(no_delay_after "short")
+    assert.is_true(no_delay_after(long))
+    net.setImmediate(function() client:write "gathered" end)
+    sockets.wait(function() return #got.text == sent + 8 end)
+    assert.is_false(kernel(client).noDelay)
+    finish(client, peer)
+  end)
+
   it("refuse a delay that is no number when they are given", function()
     assert.equal("ERR_INVALID_ARG_TYPE", caught(net.Socket, { keepAliveInitialDelay = "x" }).code)
   end)

@@ -313,7 +313,11 @@ cnet_handle *cnet_handle_duplicate(cnet_handle *h, int *status) {
   }
   copy = cnet_handle_new(h->rt, h->kind, status);
   if (copy) *status = open_fd(copy, fd);
-  if (*status == 0) return copy;
+  if (*status == 0) {
+    copy->no_delay = h->no_delay;
+    copy->pushes = h->pushes;
+    return copy;
+  }
   close(fd);
   if (copy) cnet_handle_abandon(copy);
   return NULL;

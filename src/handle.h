@@ -38,8 +38,9 @@ struct cnet_handle {
   /* what each message needs, next to what libuv needs for it */
   unsigned char kind;
   bool reading, closing, held;
-  int fd;    /* once it was asked for; see gather.c */
-  int place; /* of its object among the pins, 0 while it is not pinned */
+  bool no_delay : 1, pushes : 1; /* TCP_NODELAY: what its owner said, and that a long write has set it */
+  int fd;                        /* once it was asked for; see gather.c */
+  int place;                     /* of its object among the pins, 0 while it is not pinned */
   cnet_runtime *rt;
   const cnet_handle_owner *owner; /* NULL once forgotten */
   cnet_disposable disposable;

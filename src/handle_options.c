@@ -31,7 +31,22 @@ int cnet_handle_peername(cnet_handle *h, cnet_address *out) {
 /* ---- options ---- */
 
 int cnet_handle_set_nodelay(cnet_handle *h, bool on) {
-  return h->kind == CNET_HANDLE_TCP ? uv_tcp_nodelay(&h->uv.tcp, on) : 0;
+  if (h->kind != CNET_HANDLE_TCP) return 0;
+  h->no_delay = on;
+  h->pushes = false;
+  return uv_tcp_nodelay(&h->uv.tcp, on);
+}
+
+void cnet_handle_set_pushes(cnet_handle *h, bool on) {
+  int fd = cnet_handle_fd(h), value = 0;
+  socklen_t size = sizeof value;
+  if (on && getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0 && value) {
+    h->no_delay = true; /* the socket came from elsewhere with it */
+    return;
+  }
+  value = on;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value);
+  h->pushes = on;
 }
 
 int cnet_handle_set_keepalive(cnet_handle *h, bool on, int delay, int interval, int count) {

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "address.h"
+#include "handle_options.h"
 #include "pins.h"
 #include "protect.h"
 
@@ -84,10 +85,10 @@ static void on_connect(uv_connect_t *uv, int status) {
 
 enum { FEW_BUFFERS = 16 };
 
-/* Fills one buffer for each string at index data, an array unless it is a string itself. */
-static void fill_buffers(lua_State *L, int data, uv_buf_t *buffers, unsigned n) {
+/* Fills one buffer for each string at index data, an array unless it is a string itself; returns their size. */
+static size_t fill_buffers(lua_State *L, int data, uv_buf_t *buffers, unsigned n) {
   unsigned i;
-  size_t size;
+  size_t size, total = 0;
   for (i = 0; i < n; i++) {
     const char *text;
     if (lua_istable(L, data)) {
@@ -98,7 +99,9 @@ static void fill_buffers(lua_State *L, int data, uv_buf_t *buffers, unsigned n) 
       text = lua_tolstring(L, data, &size);
     }
     buffers[i] = uv_buf_init((char *)text, (unsigned)size);
+    total += size;
   }
+  return total;
 }
 
 /* Leaves out what was written; returns the first buffer with something left. */
@@ -112,6 +115,15 @@ static unsigned skip_written(uv_buf_t *buffers, unsigned n, size_t written) {
   return i;
 }
 
+enum { LONG_WRITE = 16384 };
+
+/* Nagle's algorithm, on unless noDelay is asked for, is there for short writes. The tail of a long one it holds back
+ * until the peer has acknowledged what is on its way: streams cost twice the CPU, and may stand still for 40 ms. */
+static void push_if_long(cnet_handle *h, size_t size) {
+  bool is_long = size >= LONG_WRITE;
+  if (is_long != h->pushes && !h->no_delay && h->kind == CNET_HANDLE_TCP) cnet_handle_set_pushes(h, is_long);
+}
+
 /* send itself costs 4 to 9 % less CPU for each message than uv_try_write. */
 ssize_t cnet_handle_write_now(cnet_handle *h, const char *bytes, size_t size) {
   uv_buf_t buffer = uv_buf_init((char *)bytes, (unsigned)size);
@@ -121,6 +133,7 @@ ssize_t cnet_handle_write_now(cnet_handle *h, const char *bytes, size_t size) {
     return sent == UV_EAGAIN ? 0 : sent;
   }
   if (h->fd < 0) h->fd = cnet_handle_fd(h);
+  push_if_long(h, size);
   do {
     sent = send(h->fd, bytes, size, MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
@@ -135,7 +148,7 @@ int cnet_handle_write(lua_State *L, cnet_handle *h, int self, int data, cnet_req
   request *r;
   *async = false;
   if (n > FEW_BUFFERS) buffers = lua_newuserdatauv(L, n * sizeof *buffers, 0);
-  fill_buffers(L, data, buffers, n);
+  push_if_long(h, fill_buffers(L, data, buffers, n));
   status = uv_try_write(&h->uv.stream, buffers, n);
   if (status < 0 && status != UV_EAGAIN && status != UV_ENOSYS) {
     lua_settop(L, top);
@@ -168,6 +181,7 @@ int cnet_handle_send(lua_State *L, cnet_handle *h, int self, int data, cnet_hand
   int status;
   if (cnet_handle_fd(sent) < 0) return UV_EBADF;
   if (h->rt->flush) h->rt->flush(L, h->rt); /* what was written to it goes before what its new owner writes */
+  if (sent->pushes) cnet_handle_set_pushes(sent, false);
   fill_buffers(L, data, &buffer, 1);
   r = new_request(L, h->rt, self, data, done);
   status = uv_write2(&r->uv.write, &h->uv.stream, &buffer, 1, &sent->uv.stream, on_write);

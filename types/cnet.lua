@@ -865,6 +865,9 @@ function Socket:setTimeout(ms, callback) end
 
 ---Sends small writes at once (TCP_NODELAY), or, with false, lets the kernel gather them. Before the connection too.
 ---
+---A write of 16 KiB or more goes at once in either case, its tail too, where Node lets the tail wait until the peer has
+---acknowledged what went before: cnet sets TCP_NODELAY for it, and takes it back before the next shorter write.
+---
 ---[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketsetnodelaynodelay)
 ---@param noDelay? boolean
 ---@return self
