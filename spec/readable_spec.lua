@@ -536,6 +536,33 @@ describe("reading", function()
     assert.is_false(client.readableEnded)
   end)
 
+  it("tells with readableDidRead whether anything of it was handed over", function()
+    for _, way in ipairs { "data", "read", "once", "pipe" } do
+      local client, peer = sockets.pair()
+      local before, at_data
+      local function look() at_data = client.readableDidRead end
+      feed(peer, client, "chunk")
+      before = client.readableDidRead
+      if way == "read" then
+        client:read()
+        look()
+      elseif way == "pipe" then
+        local sink = net.EventEmitter()
+        sink.write = look
+        sink.end_ = function() end
+        client:pipe(sink)
+      else
+        client[way == "once" and "once" or "on"](client, "data", look)
+        if way == "once" then client:on("data", function() end) end
+      end
+      client:resume()
+      peer:end_()
+      support.run()
+      assert.same({ way, false, true }, { way, before, at_data })
+    end
+    assert.is_false(net.Socket().readableDidRead)
+  end)
+
   it("ends once, though the end comes with data and while paused", function()
     local client, peer = sockets.pair()
     local ends = 0

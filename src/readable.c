@@ -223,6 +223,7 @@ static void add_chunk(lua_State *L, cnet_stream *s, int self, bool front) {
   if ((s->state & (CNET_R_FLOWING | CNET_R_SYNC | CNET_R_DATA_LISTENING)) == (CNET_R_FLOWING | CNET_R_DATA_LISTENING) &&
       s->r_length == 0) {
     forget_full_pipes(L, s, self);
+    s->state |= CNET_R_DID_READ;
     cnet_emit_hot(L, self, s->ops->class);
     go_on(L, s, self);
   } else {
@@ -244,6 +245,7 @@ bool cnet_readable_push(lua_State *L, cnet_stream *s, int self, const char *data
   if ((s->state & (flows | CNET_R_SYNC | CNET_R_DECODER | CNET_R_AWAIT_DRAIN)) == flows && s->r_length == 0) {
     /* what follows below, for the listener that is alone, or the pipe */
     int type = lua_getiuservalue(L, self, s->ops->class->hot_listener);
+    s->state |= CNET_R_DID_READ;
     if (type == LUA_TFUNCTION) {
       lua_pushlstring(L, data, size);
       lua_call(L, 1, 0);
@@ -411,6 +413,7 @@ bool cnet_readable_read(lua_State *L, cnet_stream *s, int self, double wanted) {
     if (wanted != (double)n && (s->state & CNET_R_ENDED)) end_readable(L, s, self);
   }
   if (got && !(s->state & (CNET_ERROR_EMITTED | CNET_CLOSE_EMITTED))) {
+    s->state |= CNET_R_DID_READ;
     lua_pushvalue(L, -1);
     cnet_emit_hot(L, self, s->ops->class);
   }

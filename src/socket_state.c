@@ -29,6 +29,7 @@ BOOLEAN_PROPERTY(get_readable_ended, s->stream.state &CNET_R_END_EMITTED)
 BOOLEAN_PROPERTY(get_readable_aborted, !(s->stream.state & CNET_R_OFF) &&
                                            (s->stream.state & (CNET_DESTROYED | CNET_ERRORED)) &&
                                            !(s->stream.state & CNET_R_END_EMITTED))
+BOOLEAN_PROPERTY(get_readable_did_read, s->stream.state &CNET_R_DID_READ)
 BOOLEAN_PROPERTY(get_writable_ended, s->stream.wstate &CNET_W_ENDING)
 BOOLEAN_PROPERTY(get_writable_finished, s->stream.wstate &CNET_W_FINISHED)
 BOOLEAN_PROPERTY(get_writable_need_drain,
@@ -110,6 +111,7 @@ const cnet_member cnet_socket_state_members[] = {{"connecting", NULL, get_connec
                                                  {"readable", NULL, get_readable, NULL},
                                                  {"readableEnded", NULL, get_readable_ended, NULL},
                                                  {"readableAborted", NULL, get_readable_aborted, NULL},
+                                                 {"readableDidRead", NULL, get_readable_did_read, NULL},
                                                  {"readableFlowing", NULL, get_readable_flowing, NULL},
                                                  {"readableLength", NULL, get_readable_length, NULL},
                                                  {"readableHighWaterMark", NULL, get_readable_high_water_mark, NULL},

@@ -658,6 +658,9 @@ function Server:unref() end
 ---@field readableEnded boolean
 ---Was it destroyed before 'end'? [Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readablereadableaborted)
 ---@field readableAborted boolean
+---Was anything handed to the script: by 'data' or `read`?
+---[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readablereadabledidread)
+---@field readableDidRead boolean
 ---Does it flow? nil: nobody has said yet what to do with what comes.
 ---[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readablereadableflowing)
 ---@field readableFlowing? boolean
