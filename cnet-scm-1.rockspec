@@ -62,6 +62,7 @@ build = {
             "src/pipe.c",
             "src/process.c",
             "src/protect.c",
+            "src/read_buffer.c",
             "src/readable.c",
             "src/round_robin.c",
             "src/runtime.c",
