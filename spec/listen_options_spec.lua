@@ -1100,6 +1100,58 @@ describe("listen on a descriptor", function()
     if out then assert.equal(expected, out) end
   end)
 
+  it("is told of what cannot be, where a socket holds the handle of a server too", function()
+    local acts = {
+      ["socket:end_()"] = "listening, conn, server closed, socket closed",
+      ["socket:write 'short'"] = "listening, write EPIPE, socket closed, server closed",
+      ["socket:write(('x'):rep(100000))"] = "listening, write EPIPE, socket closed, server closed",
+      ["socket:resume()"] = "listening, conn, server closed, socket closed",
+      ["socket:connect(1, '127.0.0.1')"] = "listening, connect EISCONN, socket closed, server closed",
+      ["socket:resetAndDestroy()"] = "listening, socket closed, server closed",
+      ["server:close() socket:write 'x' socket:write(('x'):rep(100000)) socket:end_()"] =
+        "listening, server closed, write EBADF, socket closed",
+      ["server:close() socket:connect(1, '127.0.0.1')"] =
+        "listening, server closed, connect EBADF, socket closed",
+      ["server:close() socket:destroy()"] = "listening, server closed, socket closed",
+      ["server:close() net.setImmediate(function() socket:connect(1, '127.0.0.1') end)"] =
+        "listening, server closed, connect EBADF, socket closed",
+    }
+    for act, expected in pairs(acts) do
+      local out = inherit([[socket(S, PF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(0, INADDR_LOOPBACK)) or die]], [[
+        local net = require "cnet"
+        local log = {}
+        local function note(text) return function() log[#log + 1] = text end end
+        local function failed(err) log[#log + 1] = err.syscall .. " " .. err.code end
+        local socket, server = net.Socket { fd = 0 }, net.createServer()
+        socket:on("error", failed)
+        socket:on("close", note "socket closed")
+        server:on("error", failed)
+        server:on("close", note "server closed")
+        server:on("connection", function(peer)
+          log[#log + 1] = "conn"
+          peer:destroy()
+          server:close(function() socket:destroy() end)
+        end)
+        server:on("listening", function()
+          local port = server:address().port
+          log[#log + 1] = "listening"
+          ]] .. act .. [[
+
+          net.setImmediate(function()
+            if not socket.destroyed and server.listening then return net.connect(port, "127.0.0.1"):resume() end
+            net.setImmediate(function()
+              if server.listening then server:close() end
+              socket:destroy()
+            end)
+          end)
+        end)
+        server:listen(socket)
+        print(net.run(), table.concat(log, ", "))
+      ]])
+      if out then assert.equal(act .. ": false\t" .. expected .. "\n", act .. ": " .. out) end
+    end
+  end)
+
   it("serves on a Unix socket", function()
     local path = support.path()
     local out = inherit(([[socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un("%s")) or die; listen(S, 5)]])

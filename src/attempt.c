@@ -132,6 +132,8 @@ static int start_connect(lua_State *L, cnet_socket *s, int self, int attempt, cn
   const char *address = cnet_get_string(L, attempt, "address");
   int status, family = (int)cnet_get_integer(L, attempt, "family");
   if (family && !has_family(address, family)) return UV_EINVAL;
+  if (s->handle->closing) return UV_EBADF; /* by a server that holds it too */
+  if (s->handle->listens) return UV_EISCONN;
   cnet_handle_pin(L, s->handle, self);
   lua_getfield(L, attempt, "plan");
   cnet_set_value(L, lua_gettop(L), "attempt", attempt);

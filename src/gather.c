@@ -37,7 +37,8 @@ bool cnet_gather(lua_State *L, cnet_handle *h, const char *data, size_t size, si
   if (!rt->in_body) return false;
   if (rt->flush && (g->handle != h || g->size + size > CAPACITY || g->size + size >= high_water_mark || size > LONGEST))
     flush(L, rt);
-  if (size > LONGEST || size == 0 || size >= high_water_mark || h->closing || cnet_handle_write_queue(h) > 0)
+  if (size > LONGEST || size == 0 || size >= high_water_mark || h->closing || h->listens ||
+      cnet_handle_write_queue(h) > 0)
     return false;
   if (!g) {
     g = rt->gathered = malloc(sizeof *g);

@@ -112,6 +112,7 @@ void cnet_handle_push_object(lua_State *L, cnet_handle *h) {
 }
 
 void cnet_handle_own(lua_State *L, cnet_handle *h, int self, const cnet_handle_owner *owner) {
+  if (h->rt->flush) h->rt->flush(L, h->rt); /* what another holder wrote: it hears of a failure */
   cnet_handle_pin(L, h, self);
   h->owner = owner;
 }
@@ -183,6 +184,7 @@ static bool let_go(lua_State *L, cnet_handle *h, cnet_handle_closed closed, int 
   }
   h->owner = NULL;
   h->closing = true;
+  h->fd = -1;
   h->on_closed = closed;
   h->closed_flag = flag;
   if (!closed) cnet_handle_unpin(L, h);
@@ -221,6 +223,7 @@ void cnet_handle_abandon(cnet_handle *h) {
   } else if (!h->rt->closed) {
     if (uv_is_active(&h->uv.handle) && uv_has_ref(&h->uv.handle)) h->rt->left_open = true;
     h->closing = true;
+    h->fd = -1;
     close_uv(h);
   }
 }
@@ -332,6 +335,7 @@ cnet_handle *cnet_handle_move(cnet_handle *h, int *status) {
   h->owner = NULL;
   h->holders--;
   h->closing = true;
+  h->fd = -1;
   close_uv(h);
   return copy;
 }

@@ -2,7 +2,9 @@
  *
  * Layer 1. It is malloc'd and apart from its object. The object owns it until it closes it, and forgets it then at
  * once, as Node does: a server may listen again before the old handle's close callback, which alone frees it. While it
- * is open its object is pinned. b:listen(a) lets two servers hold one handle: it counts its holders. */
+ * is open its object is pinned. b:listen(a) lets two servers, or a socket and a server, hold one handle: it counts its
+ * holders. What one of them has closed or listens with, the other one may still ask for something: libuv would abort.
+ */
 #ifndef CNET_HANDLE_H
 #define CNET_HANDLE_H
 
@@ -39,8 +41,9 @@ struct cnet_handle {
   unsigned char kind;
   bool reading, closing, held;
   bool no_delay : 1, pushes : 1; /* TCP_NODELAY: what its owner said, and that a long write has set it */
-  int fd;                        /* once it was asked for; see gather.c */
-  int place;                     /* of its object among the pins, 0 while it is not pinned */
+  bool listens : 1;
+  int fd;    /* once it was asked for; see gather.c */
+  int place; /* of its object among the pins, 0 while it is not pinned */
   cnet_runtime *rt;
   const cnet_handle_owner *owner; /* NULL once forgotten */
   cnet_disposable disposable;

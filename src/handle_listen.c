@@ -25,6 +25,7 @@ static int open_reusable(cnet_handle *h, int family) {
 int cnet_handle_bind(cnet_handle *h, const char *ip, int port, unsigned flags, bool reuse_port) {
   struct sockaddr_storage address;
   int status = h->kind == CNET_HANDLE_TCP ? cnet_address_parse(ip, port, &address) : UV_EINVAL;
+  if (h->closing) return UV_EBADF;
   if (status < 0) return status;
   if (reuse_port) status = open_reusable(h, address.ss_family);
   if (status < 0) return status;
@@ -91,7 +92,11 @@ static void on_connection(uv_stream_t *uv, int status) {
   }
 }
 
-int cnet_handle_listen(cnet_handle *h, int backlog) { return uv_listen(&h->uv.stream, backlog, on_connection); }
+int cnet_handle_listen(cnet_handle *h, int backlog) {
+  int status = h->closing ? UV_EBADF : uv_listen(&h->uv.stream, backlog, on_connection);
+  if (status == 0) h->listens = true;
+  return status;
+}
 
 cnet_handle *cnet_handle_accept(cnet_handle *server, int *status) {
   cnet_handle *h = cnet_handle_new(server->rt, server->kind, status);

@@ -334,36 +334,34 @@ static int tick_emit_close(lua_State *L) {
   return 0;
 }
 
-static void close_handle(lua_State *L, cnet_socket *s, int self, int failed) {
+/* Tells whether 'close' will come of it: not, if a server holds the handle too and has closed it. */
+static bool close_handle(lua_State *L, cnet_socket *s, int self, int failed) {
   cnet_handle *h = s->handle;
   bool told;
   int status = 0;
   s->handle = NULL;
-  cnet_handle_pin(L, h, self); /* a server may have taken it over, and its object may be the one that is pinned */
+  if (!h->closing) cnet_handle_pin(L, h, self); /* where a server has taken it over, the server is pinned */
   if (s->reset_and_close) {
     told = cnet_handle_close_reset(L, h, emit_close, failed, &status);
   } else {
     told = cnet_handle_close(L, h, emit_close, failed);
   }
   s->reset_and_close = s->unrefed = false;
-  if (!told) cnet_tick_object(L, cnet_stream_runtime(&s->stream), tick_emit_close, self);
   if (status < 0) {
     cnet_error_push_system(L, status, "reset");
     cnet_emit(L, self, "error", 1);
   }
+  return told;
 }
 
 static void socket_destroy(lua_State *L, cnet_stream *stream, int self, int err) {
   cnet_socket *s = (cnet_socket *)stream;
+  bool told;
   s->connecting = false;
   cnet_socket_drop_timers(L, s);
-  if (s->handle) {
-    close_handle(L, s, self, cnet_is_error(L, err));
-    cnet_stream_on_destroyed(L, stream, self, err);
-  } else {
-    cnet_stream_on_destroyed(L, stream, self, err);
-    cnet_tick_object(L, cnet_stream_runtime(stream), tick_emit_close, self);
-  }
+  told = s->handle && close_handle(L, s, self, cnet_is_error(L, err));
+  cnet_stream_on_destroyed(L, stream, self, err);
+  if (!told) cnet_tick_object(L, cnet_stream_runtime(stream), tick_emit_close, self);
   cnet_socket_leave(L, s, self);
 }
 
