@@ -587,6 +587,11 @@ describe("send", function()
   it("sends a socket with the noDelay that was asked for, whatever long writes do to it, there too", function()
     local client, peer = sockets.pair()
     local got = sockets.collect(peer)
+    if not sockets.options(client) then
+      client:destroy()
+      support.run()
+      return pending "the kernel's view of a socket cannot be had here"
+    end
     local child = children.fork [[
       process:on("message", function(_, socket)
         socket:write(("x"):rep(65536))
@@ -602,12 +607,8 @@ describe("send", function()
       local sent
       client:setNoDelay(wanted)
       client:write(("x"):rep(65536))
-      child:send("it", client, { keepOpen = true }, function() sent = sockets.options(client) or {} end)
+      child:send("it", client, { keepOpen = true }, function() sent = sockets.options(client) end)
       sockets.wait(function() return sent end)
-      if sent.noDelay == nil then
-        child:disconnect()
-        return pending "the kernel's view of a socket cannot be had here"
-      end
       assert.equal(wanted, sent.noDelay)
       length = length + 2 * 65536 + 5
       sockets.wait(function() return #messages == round and #got.text == length end)
