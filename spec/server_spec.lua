@@ -211,13 +211,13 @@ describe("a server's events", function()
 
   it("come in Node's order from listening to close", function()
     assert.same({"listening ev", "listening cb", "S connection", "C connect", "C ready", "C end-cb", "C finish",
-      "S data ping", "S end-cb", "S finish", "S end", "server close ev", "server close cb", "C data pong", "C end",
-      "C close false", "S close false"},
+      "S data ping", "S end-cb", "S finish", "S end", "server close ev", "server close cb", "C data pong",
+      "S close false", "C end", "C close false"},
       trace(function(socket, done)
         socket:on("data", function() socket:end_("pong", done) end)
       end))
     assert.same({"listening ev", "listening cb", "S connection", "C connect", "C ready", "S end-cb", "S finish",
-      "C end-cb", "C finish", "C data pong", "C end", "S data ping", "S end", "server close ev", "server close cb",
+      "C end-cb", "C finish", "C data pong", "S data ping", "C end", "S end", "server close ev", "server close cb",
       "S close false", "C close false"},
       trace(function(socket, done) socket:end_("pong", done) end))
   end)

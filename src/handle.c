@@ -258,12 +258,17 @@ static void on_alloc(uv_handle_t *uv, size_t suggested, uv_buf_t *out) {
                                                    : uv_buf_init(h->rt->read_buffer, CNET_READ_BUFFER);
 }
 
+/* Before 1.52 libuv makes up the end of a stream when poll told of data and of a hangup together and the data did not
+ * fill the buffer. Behind that data may stand more (a terminal gives one line for each read), or an error (the peer's
+ * reset). An end that was read comes with the buffer, one that was made up comes with none. */
+static bool is_made_up(ssize_t nread, const uv_buf_t *buffer) { return nread == UV_EOF && !buffer->base; }
+
 static void on_read(uv_stream_t *uv, ssize_t nread, const uv_buf_t *buffer) {
   cnet_handle *h = OWNER_OF(uv);
   reading r = {h, nread, buffer->base};
-  bool holds = cnet_runtime_holds(h->rt);
-  if (holds && nread == UV_EOF) uv_read_start(uv, on_alloc, on_read); /* so that poll tells of it again */
-  if (nread == 0 || nread == UV_ENOBUFS || holds || h->rt->closed) return;
+  bool holds = cnet_runtime_holds(h->rt), made_up = is_made_up(nread, buffer);
+  if (made_up || (holds && nread == UV_EOF)) uv_read_start(uv, on_alloc, on_read); /* so that poll tells of it again */
+  if (nread == 0 || nread == UV_ENOBUFS || made_up || holds || h->rt->closed) return;
   h->held = false;
   cnet_protect(h->rt, CNET_PHASE_POLL, read_body, &r);
 }
