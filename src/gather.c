@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "handle_requests.h"
+#include "ticks.h"
 
 /* Longer ones gain nothing from being copied. */
 enum { LONGEST = 4096, CAPACITY = 16384 };
@@ -11,14 +12,17 @@ enum { LONGEST = 4096, CAPACITY = 16384 };
 struct cnet_gathered {
   cnet_handle *handle;
   size_t size;
+  lua_Integer tick; /* the place that a tick would have had that was queued when the first of them was written */
   char bytes[CAPACITY];
 };
 
-/* The end of a callback, or somebody who cannot wait for it. */
+/* The end of a callback, or somebody who cannot wait for it. What comes of a write that fails comes in a tick, which
+ * Node queues inside write(). */
 static void flush(lua_State *L, cnet_runtime *rt) {
   struct cnet_gathered *g = rt->gathered;
   cnet_handle *h = g->handle;
   size_t size = g->size;
+  lua_Integer tick = g->tick, last = rt->tick_tail;
   ssize_t sent = cnet_handle_write_now(h, g->bytes, size);
   rt->flush = NULL;
   g->handle = NULL;
@@ -28,6 +32,7 @@ static void flush(lua_State *L, cnet_runtime *rt) {
   cnet_handle_push_object(L, h);
   lua_pushlstring(L, g->bytes + (sent > 0 ? sent : 0), size - (size_t)(sent > 0 ? sent : 0));
   h->owner->on_unsent(L, lua_gettop(L) - 1, lua_gettop(L), sent < 0 ? (int)sent : 0);
+  cnet_ticks_move(L, rt, last, tick);
   lua_pop(L, 2);
 }
 
@@ -37,7 +42,7 @@ bool cnet_gather(lua_State *L, cnet_handle *h, const char *data, size_t size, si
   if (!rt->in_body) return false;
   if (rt->flush && (g->handle != h || g->size + size > CAPACITY || g->size + size >= high_water_mark || size > LONGEST))
     flush(L, rt);
-  if (size > LONGEST || size == 0 || size >= high_water_mark || h->closing || h->listens ||
+  if (size > LONGEST || size == 0 || size >= high_water_mark || h->closing || h->listens || h->kept_error < 0 ||
       cnet_handle_write_queue(h) > 0)
     return false;
   if (!g) {
@@ -45,6 +50,7 @@ bool cnet_gather(lua_State *L, cnet_handle *h, const char *data, size_t size, si
     if (!g) return false;
     g->size = 0;
   }
+  if (g->size == 0) g->tick = rt->tick_tail;
   memcpy(g->bytes + g->size, data, size);
   g->size += size;
   g->handle = h;

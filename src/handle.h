@@ -35,6 +35,7 @@ struct cnet_handle {
   int closed_flag;
   unsigned loans;         /* to writes that carry it to another process */
   cnet_event *connecting; /* to a path: the request under way */
+  int kept_error;         /* see cnet_handle_keep_error */
   bool uv_closed, connection_waits;
   unsigned char holders;
   /* what each message needs, next to what libuv needs for it */

@@ -141,12 +141,21 @@ ssize_t cnet_handle_write_now(cnet_handle *h, const char *bytes, size_t size) {
   return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : uv_translate_sys_error(errno);
 }
 
+void cnet_handle_keep_error(cnet_handle *h, int status) { h->kept_error = status; }
+
+static int take_kept_error(cnet_handle *h) {
+  int status = h->kept_error;
+  h->kept_error = 0;
+  return status;
+}
+
 int cnet_handle_write(lua_State *L, cnet_handle *h, int self, int data, cnet_request_done done, bool *async) {
   uv_buf_t few[FEW_BUFFERS], *buffers = few;
   unsigned i, n = lua_istable(L, data) ? (unsigned)lua_rawlen(L, data) : 1;
   int status, top = lua_gettop(L);
   request *r;
   *async = false;
+  if (h->kept_error < 0) return take_kept_error(h);
   if (n > FEW_BUFFERS) buffers = lua_newuserdatauv(L, n * sizeof *buffers, 0);
   push_if_long(h, fill_buffers(L, data, buffers, n));
   status = uv_try_write(&h->uv.stream, buffers, n);

@@ -11,6 +11,9 @@ typedef void (*cnet_request_done)(lua_State *L, int self, int value, int status)
 
 /* How many of the bytes the kernel takes at once, or a libuv error; nothing may be queued. */
 ssize_t cnet_handle_write_now(cnet_handle *h, const char *bytes, size_t size);
+/* The next cnet_handle_write gives this status without writing: the kernel tells an error once, and it was told to
+ * cnet_handle_write_now. */
+void cnet_handle_keep_error(cnet_handle *h, int status);
 /* Writes what the kernel takes at once of the string, or array of strings, at index data, and the rest
  * asynchronously: then *async is set, and done is called for the object at index self. */
 int cnet_handle_write(lua_State *L, cnet_handle *h, int self, int data, cnet_request_done done, bool *async);

@@ -21,13 +21,15 @@ static int trampoline(lua_State *L) {
     e->body(L, e->arg);
     e->body = NULL; /* what raises now is a tick */
   }
-  for (;;) {
-    if (rt->tick_head != rt->tick_tail) {
-      lua_settop(L, 0);
-      cnet_ticks_run(L, rt, lua_upvalueindex(UP_TICKS));
+  for (;;) { /* Node has written by the time its ticks run */
+    if (rt->flush) rt->flush(L, rt);
+    if (rt->tick_head == rt->tick_tail) {
+      rt->tick_head = rt->tick_tail = 1;
+      return 0;
     }
-    if (!rt->flush) return 0;
-    rt->flush(L, rt);
+    if (rt->stopped) return 0;
+    lua_settop(L, 0);
+    cnet_ticks_run(L, rt, lua_upvalueindex(UP_TICKS));
   }
 }
 

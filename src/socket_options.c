@@ -251,6 +251,7 @@ static int get_bytes_read(lua_State *L) {
 
 static int get_bytes_written(lua_State *L) {
   cnet_socket *s = self_socket(L);
+  cnet_writable_flush(L, &s->stream); /* what cannot be written does not count */
   lua_pushinteger(L, (lua_Integer)(s->bytes_written + s->pending_bytes + cnet_writable_buffered(&s->stream)));
   return 1;
 }

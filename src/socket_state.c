@@ -63,6 +63,7 @@ static int get_readable_encoding(lua_State *L) {
 
 static int get_errored(lua_State *L) {
   cnet_socket *s = self_socket(L);
+  cnet_writable_flush(L, &s->stream);
   if (!(s->stream.state & CNET_ERRORED)) return 0;
   cnet_class_slot(L, 1, CNET_SLOT_ERRORED);
   return 1;

@@ -34,6 +34,27 @@ void cnet_tick_object(lua_State *L, cnet_runtime *rt, lua_CFunction fn, int inde
   tick_put(L, rt);
 }
 
+void cnet_ticks_move(lua_State *L, cnet_runtime *rt, lua_Integer from, lua_Integer to) {
+  lua_Integer n = rt->tick_tail - from, i, k;
+  int moved = lua_gettop(L) + 2;
+  if (n <= 0 || to >= from) return;
+  luaL_checkstack(L, 10, NULL);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->ticks);
+  for (i = 0; i < n; i += 2) {
+    lua_rawgeti(L, moved - 1, from + i);
+    lua_rawgeti(L, moved - 1, from + i + 1);
+    for (k = from + i; k > to + i; k -= 2) {
+      lua_rawgeti(L, moved - 1, k - 1);
+      lua_rawseti(L, moved - 1, k + 1);
+      lua_rawgeti(L, moved - 1, k - 2);
+      lua_rawseti(L, moved - 1, k);
+    }
+    lua_rawseti(L, moved - 1, to + i + 1);
+    lua_rawseti(L, moved - 1, to + i);
+  }
+  lua_settop(L, moved - 2);
+}
+
 static int unpack_arguments(lua_State *L) {
   int i, n, pack = lua_gettop(L);
   lua_getfield(L, pack, "n");
@@ -46,7 +67,8 @@ static int unpack_arguments(lua_State *L) {
 }
 
 void cnet_ticks_run(lua_State *L, cnet_runtime *rt, int queue) {
-  while (rt->tick_head != rt->tick_tail && !rt->stopped) {
+  lua_Integer left = (rt->tick_tail - rt->tick_head) / 2;
+  while (left-- > 0 && !rt->stopped) {
     int nargs = 1;
     lua_rawgeti(L, queue, rt->tick_head);
     lua_rawgeti(L, queue, rt->tick_head + 1);
@@ -55,7 +77,7 @@ void cnet_ticks_run(lua_State *L, cnet_runtime *rt, int queue) {
     lua_pushnil(L);
     lua_rawseti(L, queue, rt->tick_head + 1);
     rt->tick_head += 2;
-    if (rt->tick_head == rt->tick_tail) rt->tick_head = rt->tick_tail = 1;
+    if (rt->tick_head == rt->tick_tail && !rt->flush) rt->tick_head = rt->tick_tail = 1; /* see cnet_ticks_move */
     if (lua_istable(L, -1)) {
       nargs = unpack_arguments(L);
     } else if (lua_isboolean(L, -1)) {

@@ -359,8 +359,7 @@ static void refuse_write(lua_State *L, cnet_stream *s, int self, int callback) {
   cnet_stream_destroy(L, s, self, lua_gettop(L));
 }
 
-/* Before what could overtake or lose it. */
-static void flush_gathered(lua_State *L, cnet_stream *s) {
+void cnet_writable_flush(lua_State *L, cnet_stream *s) {
   cnet_runtime *rt = cnet_stream_runtime(s);
   if (rt->flush) rt->flush(L, rt);
 }
@@ -370,7 +369,7 @@ bool cnet_writable_write(lua_State *L, cnet_stream *s, int self, int chunk, int 
   if (!callback && !(s->wstate & busy) && s->corked == 0 && !(s->state & (CNET_DESTROYED | CNET_ERRORED)) &&
       s->ops->gather(L, s, self, chunk))
     return true;
-  flush_gathered(L, s);
+  cnet_writable_flush(L, s);
   return cnet_writable_write_through(L, s, self, chunk, callback);
 }
 
@@ -397,7 +396,7 @@ bool cnet_writable_write_through(lua_State *L, cnet_stream *s, int self, int chu
 
 int cnet_writable_method_cork(lua_State *L) {
   cnet_stream *s = cnet_class_self(L, CNET_SOCKET);
-  flush_gathered(L, s);
+  cnet_writable_flush(L, s);
   s->corked++;
   return 0;
 }
@@ -501,7 +500,7 @@ static void when_finished(lua_State *L, cnet_stream *s, int self, int callback, 
 void cnet_writable_end(lua_State *L, cnet_stream *s, int self, int chunk, int callback) {
   int top = lua_gettop(L);
   bool refused = false;
-  flush_gathered(L, s);
+  cnet_writable_flush(L, s);
   if (chunk) {
     refused = (s->wstate & CNET_W_ENDING) || (s->state & CNET_DESTROYED);
     if (refused) {

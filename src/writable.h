@@ -12,7 +12,9 @@ void cnet_writable_on_write(lua_State *L, cnet_stream *s, int self, int err);
 void cnet_writable_on_final(lua_State *L, cnet_stream *s, int self, int err);
 /* Writes the bytes at index chunk; callback is an index or 0. Returns what write() returns. */
 bool cnet_writable_write(lua_State *L, cnet_stream *s, int self, int chunk, int callback);
-/* The same, past what gathers small writes. */
+/* Writes now what small writes were gathered: before what could overtake it, lose it or ask what became of it. */
+void cnet_writable_flush(lua_State *L, cnet_stream *s);
+/* cnet_writable_write, past what gathers small writes. */
 bool cnet_writable_write_through(lua_State *L, cnet_stream *s, int self, int chunk, int callback);
 /* end_: chunk and callback are indexes or 0. */
 void cnet_writable_end(lua_State *L, cnet_stream *s, int self, int chunk, int callback);
