@@ -133,11 +133,11 @@ static size_t size_of_data(lua_State *L, int data) {
 static void on_written(lua_State *L, int self, int value, int status) {
   cnet_socket *s = cnet_socket_at(L, self);
   (void)value;
-  if (s->stream.state & CNET_DESTROYED) {
-    cnet_writable_on_write(L, &s->stream, self, 0);
-  } else if (status < 0) {
+  if (status < 0) { /* ECANCELED, if the handle was closed first */
     cnet_error_push_system(L, status, "write");
     cnet_writable_on_write(L, &s->stream, self, lua_gettop(L));
+  } else if (s->stream.state & CNET_DESTROYED) {
+    cnet_writable_on_write(L, &s->stream, self, 0);
   } else {
     cnet_socket_touch(L, s, self);
     s->last_write_queue = 0;
@@ -148,14 +148,11 @@ static void on_written(lua_State *L, int self, int value, int status) {
 /* A part of what was gathered is still to go: as if it had just been written. */
 static void on_unsent(lua_State *L, int self, int data, int status) {
   cnet_socket *s = cnet_socket_at(L, self);
-  if (s->stream.state & CNET_DESTROYED) return;
-  if (status < 0) {
-    cnet_error_push_system(L, status, "write");
-    cnet_stream_destroy_top(L, &s->stream, self);
-  } else {
-    s->bytes_written -= lua_rawlen(L, data);
-    cnet_writable_write_through(L, &s->stream, self, data, 0);
-  }
+  bool destroyed = s->stream.state & CNET_DESTROYED;
+  if (status < 0 || !destroyed) s->bytes_written -= lua_rawlen(L, data); /* what can be written is counted again */
+  if (destroyed) return;
+  if (status < 0) cnet_handle_keep_error(s->handle, status);
+  cnet_writable_write_through(L, &s->stream, self, data, 0);
 }
 
 static const cnet_handle_owner handle_owner = {NULL, on_read, on_unsent};
@@ -179,7 +176,8 @@ static size_t socket_pass(lua_State *L, int destination, const char *data, size_
   if (rt->flush) rt->flush(L, rt);
   if (!is_plain(L, s, destination)) return 0;
   sent = cnet_handle_write_now(s->handle, data, size);
-  if (sent <= 0) return 0; /* an error comes again when the rest is written */
+  if (sent < 0) cnet_handle_keep_error(s->handle, (int)sent);
+  if (sent <= 0) return 0; /* the error comes when the rest is written */
   cnet_socket_touch(L, s, destination);
   s->bytes_written += (uint64_t)sent;
   return (size_t)sent;

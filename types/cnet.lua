@@ -713,7 +713,8 @@ function Socket:connect(port, host, callback) end
 ---Sends bytes, once there is a connection. Gives false when `writableHighWaterMark` bytes or more wait: what is written
 ---is kept all the same, but a script that goes on fills the memory. Wait for 'drain' then.
 ---
----The callback is called once the bytes are with the kernel, or with the error that kept them from it.
+---The callback is called once the bytes are with the kernel, or with the error that kept them from it: ECANCELED for a
+---write that `destroy` cut off, and for those queued behind it if the socket has no error of its own.
 ---
 ---Raises `ERR_INVALID_ARG_TYPE` for what is no string (a number too), `ERR_STREAM_NULL_VALUES` for nil,
 ---`ERR_UNKNOWN_ENCODING`. After `end_` or `destroy`: 'error' with `ERR_STREAM_WRITE_AFTER_END`, nothing but the
@@ -733,7 +734,7 @@ function Socket:write(data, encoding, callback) end
 ---Named so because `end` is a keyword; `socket["end"](socket)` is the same function.
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`, `ERR_UNKNOWN_ENCODING`. The callback may get `ERR_STREAM_ALREADY_FINISHED`,
----`ERR_STREAM_DESTROYED`.
+---`ERR_STREAM_DESTROYED`, ECANCELED or the socket's own error.
 ---
 ---[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketenddata-encoding-callback)
 ---@param data? string
