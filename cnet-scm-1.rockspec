@@ -91,7 +91,7 @@ build = {
             "src/writable.c",
          },
          defines = { "_GNU_SOURCE" },
-         incdirs = { "$(LIBUV_INCDIR)" },
+         incdirs = { "src", "$(LIBUV_INCDIR)" },
          libdirs = { "$(LIBUV_LIBDIR)" },
          libraries = { "uv" },
       },

@@ -66,12 +66,12 @@ local function members_of(class, kind)
   return set
 end
 
-local sources -- the text of src/*.c
+local sources -- the text of all .c files of src/
 
 local function source()
   if not sources then
     local parts = {}
-    local pipe = assert(io.popen "ls src/*.c")
+    local pipe = assert(io.popen "find src -name '*.c'")
     for path in pipe:lines() do
       local file = assert(io.open(path))
       parts[#parts + 1] = file:read "a"

@@ -105,7 +105,7 @@ describe("the page of errors", function()
   local text = read "docs/errors.md"
   local source = table.concat((function()
     local parts = {}
-    for i, path in ipairs(list "ls src/*.c") do parts[i] = read(path) end
+    for i, path in ipairs(list "find src -name '*.c'") do parts[i] = read(path) end
     return parts
   end)())
 

@@ -53,6 +53,6 @@ fi
 mkdir -p "$here"
 # shellcheck disable=SC2046
 clang -std=c11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-  -fno-omit-frame-pointer $(pkg-config --cflags lua5.4 libuv) src/*.c stress/fuzz/fuzz.c -o "$here/fuzz" \
+  -fno-omit-frame-pointer -Isrc $(pkg-config --cflags lua5.4 libuv) $(find src -name '*.c') stress/fuzz/fuzz.c -o "$here/fuzz" \
   $(pkg-config --libs lua5.4 libuv)
 printf '%s\n' "$@" | xargs -P "$(nproc)" -n 1 sh stress/fuzz.sh --one "$seconds"

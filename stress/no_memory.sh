@@ -8,7 +8,7 @@ step=1
 mkdir -p build-stress
 # shellcheck disable=SC2046
 cc -std=c11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-omit-frame-pointer \
-  $(pkg-config --cflags lua5.4 libuv) src/*.c -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete \
+  -Isrc $(pkg-config --cflags lua5.4 libuv) $(find src -name '*.c') -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete \
   -o build-stress/cnet.so $(pkg-config --libs libuv)
 # shellcheck disable=SC2046
 cc -std=c11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-omit-frame-pointer \

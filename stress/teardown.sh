@@ -10,8 +10,8 @@ both() { # both FOLDER FLAG...: the module and the host
   folder=$1
   shift
   # shellcheck disable=SC2046
-  cc -std=c11 -D_GNU_SOURCE -g -O1 -Wall -Wextra "$@" -fno-omit-frame-pointer $(pkg-config --cflags lua5.4 libuv) \
-    src/*.c -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete -o "$folder/cnet.so" $(pkg-config --libs libuv)
+  cc -std=c11 -D_GNU_SOURCE -g -O1 -Wall -Wextra "$@" -fno-omit-frame-pointer -Isrc $(pkg-config --cflags lua5.4 libuv) \
+    $(find src -name '*.c') -shared -fPIC -fvisibility=hidden -Wl,-z,nodelete -o "$folder/cnet.so" $(pkg-config --libs libuv)
   # shellcheck disable=SC2046
   cc -std=c11 -D_GNU_SOURCE -g -O1 -Wall -Wextra "$@" -fno-omit-frame-pointer $(pkg-config --cflags lua5.4 libuv) \
     stress/teardown.c -rdynamic -pthread -o "$folder/teardown" $(pkg-config --libs lua5.4 libuv)

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../src/encoding.h"
+#include "encoding.h"
 
 int luaopen_cnet(lua_State *L);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
