@@ -16,11 +16,6 @@ local layers = {
   { "cnet" },
 }
 
--- Where a .c looks up into a room after its own. Each is a knot to be untied; headers have none, and none may come.
-local knots = {
-  ["stream.c"] = { "writable.h" },
-}
-
 local rank, count = {}, 0
 for _, layer in ipairs(layers) do
   for _, room in ipairs(layer) do
@@ -52,13 +47,6 @@ local function includes(file)
   return ours, others
 end
 
-local function is_knot(file, name)
-  for _, known in ipairs(knots[file] or {}) do
-    if known == name then return true end
-  end
-  return false
-end
-
 describe("the files of src", function()
   it("are all in the list of layers", function()
     assert.is_true(#sources > 20)
@@ -73,22 +61,10 @@ describe("the files of src", function()
       for _, name in ipairs(includes(file)) do
         local own = room_of(name) == room_of(file)
         local lower = (rank[room_of(name)] or math.huge) < (rank[room_of(file)] or 0)
-        if not own and not lower and not is_knot(file, name) then wrong[#wrong + 1] = file .. " includes " .. name end
+        if not own and not lower then wrong[#wrong + 1] = file .. " includes " .. name end
       end
     end
     assert.same({}, wrong)
-  end)
-
-  it("have no other knots than those that are named", function()
-    for file, names in pairs(knots) do
-      local found = {}
-      assert.matches("%.c$", file)
-      for _, name in ipairs(includes(file)) do found[name] = true end
-      for _, name in ipairs(names) do
-        assert.is_true(found[name] == true, file .. " no longer includes " .. name .. ": take it out of the knots")
-        assert.is_true(rank[room_of(name)] > rank[room_of(file)], file .. " may include " .. name .. ": it is no knot")
-      end
-    end
   end)
 
   it("include only files that are there, each once, its own header first", function()

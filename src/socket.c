@@ -363,8 +363,9 @@ static void socket_destroy(lua_State *L, cnet_stream *stream, int self, int err)
   cnet_socket_leave(L, s, self);
 }
 
-static const cnet_stream_ops stream_ops = {&cnet_socket_class, socket_read,  socket_pass,   socket_gather,
-                                           socket_write,       socket_final, socket_destroy};
+static const cnet_stream_ops stream_ops = {
+    &cnet_socket_class, socket_read,  socket_pass,    socket_gather,
+    socket_write,       socket_final, socket_destroy, cnet_writable_tick_error_buffer};
 
 void cnet_socket_set_handle(lua_State *L, cnet_socket *s, int self, cnet_handle *h) {
   s->handle = h;

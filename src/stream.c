@@ -1,7 +1,6 @@
 #include "stream.h"
 
 #include "ticks.h"
-#include "writable.h"
 
 void cnet_stream_init(cnet_stream *s, const cnet_stream_ops *ops, size_t high_water_mark) {
   cnet_emitter_init(&s->emitter);
@@ -60,7 +59,7 @@ void cnet_stream_destroy(lua_State *L, cnet_stream *s, int self, int err) {
   luaL_checkstack(L, 20, NULL);
   s->state |= CNET_DESTROYED; /* first: what allocates may run a finalizer that destroys it */
   if (s->wstate & (CNET_W_BUFFERED | CNET_W_ON_FINISHED))
-    cnet_tick_object(L, cnet_stream_runtime(s), cnet_writable_tick_error_buffer, self);
+    cnet_tick_object(L, cnet_stream_runtime(s), s->ops->tick_error_buffer, self);
   cnet_stream_set_errored(L, s, self, err);
   s->ops->destroy(L, s, self, err);
 }

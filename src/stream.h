@@ -89,6 +89,8 @@ typedef struct {
   void (*final)(lua_State *L, cnet_stream *s, int self);
   /* Lets go of the handle; err is an index or 0; answers once with cnet_stream_on_destroyed. */
   void (*destroy)(lua_State *L, cnet_stream *s, int self, int err);
+  /* A tick of the writing half, for a destroyed stream: the callbacks that wait get an error. */
+  lua_CFunction tick_error_buffer;
 } cnet_stream_ops;
 
 /* What each message needs stands together, last: with a thousand connections the lines of the cache that a message
