@@ -476,7 +476,7 @@ static void join_pieces(lua_State *L, int channel) {
 }
 
 static void take_handles(lua_State *L, cnet_channel *c, int channel) {
-  while (c->handle && uv_pipe_pending_count(&c->handle->uv.pipe) > 0) {
+  while (c->handle && cnet_handle_has_received(c->handle)) {
     cnet_native *n = cnet_native_push(L, runtime_of(c));
     if (!c->handle) return; /* a finalizer has ended the channel */
     if (!cnet_handle_receive(c->handle, &n->handle)) luaL_error(L, "not enough memory");

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "args.h"
+#include "handle_listen.h"
 #include "handle_options.h"
 #include "json.h"
 #include "listener.h"
@@ -140,7 +141,7 @@ static cnet_handle *open_path(lua_State *L, cnet_runtime *rt, int message, int *
   }
   mode = cnet_option_true(L, message, "readableAll") ? UV_READABLE : 0;
   mode |= cnet_option_true(L, message, "writableAll") ? UV_WRITABLE : 0;
-  if (h && mode) *status = uv_pipe_chmod(&h->uv.pipe, mode);
+  if (h && mode) *status = cnet_handle_chmod(h, mode);
   lua_settop(L, top);
   if (!h || *status == 0) return h;
   cnet_handle_abandon(h);

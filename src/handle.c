@@ -292,13 +292,20 @@ static void set_nonblocking(int fd) {
   if (flags >= 0 && !(flags & O_NONBLOCK)) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+bool cnet_handle_has_received(cnet_handle *h) { return uv_pipe_pending_count(&h->uv.pipe) > 0; }
+
+void cnet_handle_make_pipe(cnet_handle *h, uv_stdio_container_t *out) {
+  out->flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE;
+  out->data.stream = &h->uv.stream;
+}
+
 /* What is received belongs to the sender's socket too: libuv leaves it blocking if the sender did, and accept or write
  * would then stop the process. */
 bool cnet_handle_receive(cnet_handle *h, cnet_handle **out) {
   uv_handle_type type;
   int status;
   *out = NULL;
-  if (uv_pipe_pending_count(&h->uv.pipe) == 0) return false;
+  if (!cnet_handle_has_received(h)) return false;
   type = uv_pipe_pending_type(&h->uv.pipe);
   *out = cnet_handle_new(h->rt, type == UV_TCP ? CNET_HANDLE_TCP : CNET_HANDLE_PIPE, &status);
   if (!*out) return false;

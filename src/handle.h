@@ -92,6 +92,10 @@ void cnet_handle_finalize(const cnet_runtime *rt, cnet_handle **h);
 
 int cnet_handle_read_start(cnet_handle *h);
 int cnet_handle_read_stop(cnet_handle *h);
+/* Inside on_read of an ipc pipe: is there another handle that came with the bytes? */
+bool cnet_handle_has_received(cnet_handle *h);
+/* The child that is given this has the other end of the pipe that the handle becomes. */
+void cnet_handle_make_pipe(cnet_handle *h, uv_stdio_container_t *out);
 /* Inside on_read of an ipc pipe: did a handle come with the bytes? *out is NULL if it is of no kind known here. */
 bool cnet_handle_receive(cnet_handle *h, cnet_handle **out);
 /* On another loop than the one the handle is on, a copy takes its place, and this one closes. NULL with *status set. */

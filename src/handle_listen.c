@@ -39,6 +39,8 @@ int cnet_handle_bind_path(cnet_handle *h, const char *path, size_t length) {
   return uv_pipe_bind(&h->uv.pipe, path);
 }
 
+int cnet_handle_chmod(cnet_handle *h, int mode) { return uv_pipe_chmod(&h->uv.pipe, mode); }
+
 /* ---- listen ---- */
 
 typedef struct {

@@ -133,7 +133,7 @@ static void drop_handle(cnet_server *s) {
 
 static void set_modes(lua_State *L, cnet_server *s, const cnet_listen_options *o) {
   int mode = (o->readable_all ? UV_READABLE : 0) | (o->writable_all ? UV_WRITABLE : 0);
-  int status = mode && s->handle ? uv_pipe_chmod(&s->handle->uv.pipe, mode) : 0;
+  int status = mode && s->handle ? cnet_handle_chmod(s->handle, mode) : 0;
   if (status == 0) return;
   cnet_handle_close(L, s->handle, NULL, 0);
   s->handle = NULL;

@@ -243,8 +243,7 @@ static void make_pipe(lua_State *L, cnet_spawn *out, int i, cnet_handle_kind kin
     cnet_error_throw(L);
   }
   lua_rawseti(L, out->pipes, i + 1);
-  out->uv.stdio[i].flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE;
-  out->uv.stdio[i].data.stream = &native->handle->uv.stream;
+  cnet_handle_make_pipe(native->handle, &out->uv.stdio[i]);
 }
 
 static void give_fd(cnet_spawn *out, int i, int fd) {
