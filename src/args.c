@@ -8,6 +8,12 @@
 
 #include "error.h"
 
+void cnet_trim_nils(lua_State *L, int first) {
+  int top = lua_gettop(L);
+  while (top >= first && lua_isnil(L, top)) top--;
+  lua_settop(L, top);
+}
+
 bool cnet_truthy(lua_State *L, int index) {
   int type = lua_type(L, index);
   if (type == LUA_TNUMBER) {

@@ -7,6 +7,9 @@
 #include <lua.h>
 #include <stdbool.h>
 
+/* Takes nil arguments from the end, down to index `first`: a trailing nil is an absent argument, and what stands before
+ * it may be the callback. */
+void cnet_trim_nils(lua_State *L, int first);
 /* JavaScript's truth: nil, false, 0, NaN and "" are false. */
 bool cnet_truthy(lua_State *L, int index);
 /* JavaScript's Number(value): NaN for what is none; "" and blanks are 0; 0x, 0o, 0b and Infinity are known. */

@@ -380,8 +380,11 @@ static int lookup_and_connect(lua_State *L, cnet_socket *s, int self, int option
 
 /* Replaces the arguments from index `first` on by an options table and the callback or nil. */
 static void normalize(lua_State *L, int first) {
-  int last = lua_gettop(L);
-  bool callback = last >= first && lua_isfunction(L, last);
+  int last;
+  bool callback;
+  cnet_trim_nils(L, first);
+  last = lua_gettop(L);
+  callback = last >= first && lua_isfunction(L, last);
   lua_pushvalue(L, callback ? last : last + 1);
   if (!callback) {
     lua_pushnil(L);

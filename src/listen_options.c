@@ -75,9 +75,10 @@ static void bad_options(lua_State *L, const cnet_listen_options *out, bool has_k
   cnet_error_throw(L);
 }
 
+/* No port, which is nil, is any port that is free. */
 static void parse_port(lua_State *L, int port, int host, cnet_listen_options *out) {
   out->kind = CNET_LISTEN_PORT;
-  out->port = cnet_check_port(L, port, "options.port", true);
+  out->port = port ? cnet_check_port(L, port, "options.port", true) : 0;
   if (!host || !cnet_truthy(L, host)) return;
   out->host = cnet_check_host(L, host);
 }
@@ -137,12 +138,13 @@ static void parse_table(lua_State *L, cnet_listen_options *out) {
 }
 
 void cnet_listen_parse(lua_State *L, bool (*is_handle)(lua_State *L, int index), cnet_listen_options *out) {
-  int argc = lua_gettop(L) - 1;
+  int argc = lua_gettop(L) - 1, host;
   memset(out, 0, sizeof *out);
   out->callback = cnet_listen_callback(L);
   if (lua_gettop(L) < 4) lua_settop(L, 4);
   out->backlog = backlog_argument(L, argc);
   luaL_checkstack(L, 20, NULL);
+  host = lua_type(L, 3) == LUA_TSTRING ? 3 : 0;
   if (lua_istable(L, 2) || lua_isuserdata(L, 2)) {
     out->options = 2;
     find_handle(L, is_handle, out);
@@ -155,11 +157,11 @@ void cnet_listen_parse(lua_State *L, bool (*is_handle)(lua_State *L, int index),
       bad_options(L, out, false);
     }
   } else if (lua_isnil(L, 2) || lua_isfunction(L, 2)) {
-    out->kind = CNET_LISTEN_PORT;
+    parse_port(L, 0, host, out);
   } else if (cnet_is_pipe_name(L, 2)) {
     parse_path(L, 2, out);
   } else if (lua_type(L, 2) == LUA_TNUMBER || lua_type(L, 2) == LUA_TSTRING) {
-    parse_port(L, 2, lua_type(L, 3) == LUA_TSTRING ? 3 : 0, out);
+    parse_port(L, 2, host, out);
   } else {
     bad_options(L, out, true);
   }

@@ -355,7 +355,9 @@ static void check_not_listening(lua_State *L, const cnet_server *s) {
 int cnet_server_method_listen(lua_State *L) {
   cnet_server *s = cnet_class_self(L, CNET_SERVER);
   cnet_listen_options o;
-  int callback = cnet_listen_callback(L);
+  int callback;
+  cnet_trim_nils(L, 2);
+  callback = cnet_listen_callback(L);
   check_not_listening(L, s);
   if (s->collected) luaL_error(L, "the server was collected"); /* nobody would close the handle */
   if (callback) {

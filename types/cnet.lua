@@ -363,7 +363,8 @@ local Server = {}
 
 ---Begins to listen; 'listening' or 'error' comes later, never inside the call. The forms:
 ---
----* `listen([port[, host[, backlog]]][, callback])`: port 0 or none is any free one; a string of digits is a port too
+---* `listen([port[, host[, backlog]]][, callback])`: port 0 or nil is any free one, also in front of a host:
+---  `listen(nil, "127.0.0.1")`; a string of digits is a port too
 ---* `listen(path[, backlog][, callback])`: a Unix socket
 ---* `listen(options[, callback])`
 ---* `listen(handle[, backlog][, callback])`: the handle of another server or socket, or `{ fd = n }`
