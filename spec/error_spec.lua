@@ -165,7 +165,7 @@ describe("an error of the caller's arguments", function()
     err = support.caught(net.connect, { port = "a\0b" })
     assert.equal("Port should be >= 0 and < 65536. " .. received .. ".", err.message)
     err = support.caught(emitter.emit, emitter, "error", "a\0b")
-    assert.equal("Unhandled error. ('a\0b')", err.message)
+    assert.equal([[Unhandled error. ('a\x00b')]], err.message)
     assert.equal("a\0b", err.context)
   end)
 

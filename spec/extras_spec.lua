@@ -295,13 +295,13 @@ describe("setTypeOfService and getTypeOfService", function()
       end
       assert.equal("ERR_INVALID_ARG_TYPE", caught(socket.setTypeOfService, socket).code)
       for bad, range in pairs { [-1] = ">= 0 && <= 255", [256] = ">= 0 && <= 255", [math.maxinteger] = ">= 0 && <= 255",
-        [math.huge] = ">= 0 && <= 255", [1.5] = "an integer" } do
+        [math.huge] = "an integer", [1.5] = "an integer" } do
         local err = caught(socket.setTypeOfService, socket, bad)
         assert.equal("RangeError", err.name)
         assert.equal("ERR_OUT_OF_RANGE", err.code)
         assert.truthy(err.message:find('"tos" is out of range. It must be ' .. range .. ". Received ", 1, true))
       end
-      assert.equal("ERR_OUT_OF_RANGE", caught(socket.setTypeOfService, socket, 0 / 0).code)
+      assert.equal("ERR_INVALID_ARG_TYPE", caught(socket.setTypeOfService, socket, 0 / 0).code)
       assert.equal(0, socket:getTypeOfService())
     end
     for _, self in ipairs { 1, "x", {}, net.Server(), io.stdout } do

@@ -124,7 +124,7 @@ describe("net.setTimeout", function()
     ]]
     assert.truthy(output:find("TimeoutOverflowWarning: 2147483648 does not fit into a 32-bit signed integer.\n" ..
                               "Timeout duration was set to 1.\n", 1, true))
-    assert.truthy(output:find("TimeoutOverflowWarning: inf does not fit", 1, true))
+    assert.truthy(output:find("TimeoutOverflowWarning: Infinity does not fit", 1, true))
     assert.truthy(output:find("one\ntwo\n", 1, true))
   end)
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "received.h"
 
 void cnet_trim_nils(lua_State *L, int first) {
   int top = lua_gettop(L);
@@ -113,7 +114,7 @@ int cnet_check_port(lua_State *L, int index, const char *name, bool allow_zero) 
   index = lua_absindex(L, index);
   if (!(n >= (allow_zero ? 0 : 1) && n <= 65535) || n != floor(n) ||
       (type == LUA_TSTRING && is_blank_string(L, index))) {
-    cnet_error_push_received(L, index);
+    cnet_received_push_typed(L, index);
     lua_pushfstring(L, "%s should be %s 0 and < 65536. Received ", name, allow_zero ? ">=" : ">");
     lua_insert(L, -2);
     lua_pushliteral(L, ".");

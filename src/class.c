@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "received.h"
 
 /* Upvalues of __index and __newindex: the runtime, the class's table, the properties. */
 enum { UP_CLASS = 2, UP_PROPERTIES = 3 };
@@ -237,7 +238,7 @@ void *cnet_class_test(lua_State *L, cnet_runtime *rt, int index, cnet_class_id i
 
 static void bad_self(lua_State *L, const cnet_runtime *rt, cnet_class_id id) {
   const char *name = rt->classes[id] ? rt->classes[id]->name : "cnet object";
-  cnet_error_push_received(L, 1);
+  cnet_received_push_typed(L, 1);
   cnet_error_push(L, "TypeError", "ERR_INVALID_THIS", "%s expected as self, got %s (called with '.' instead of ':'?)",
                   name, lua_tostring(L, -1));
   cnet_error_throw(L);

@@ -47,8 +47,7 @@ static void freeze_policy(lua_State *L, int self, cnet_cluster *cluster) {
   lua_getfield(L, self, "schedulingPolicy");
   policy = lua_tointeger(L, -1);
   if (policy != CNET_SCHED_NONE && policy != CNET_SCHED_RR) {
-    luaL_tolstring(L, -1, NULL);
-    cnet_error_push(L, "Error", "ERR_INVALID_ARG_VALUE", "Bad cluster.schedulingPolicy: %s", lua_tostring(L, -1));
+    cnet_error_push_value(L, "Error", "ERR_INVALID_ARG_VALUE", "Bad cluster.schedulingPolicy: ", -1);
     cnet_error_throw(L);
   }
   cluster->policy = (int)policy;

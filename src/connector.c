@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <netdb.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "address.h"
@@ -259,17 +260,19 @@ static int push_hints(lua_State *L, int options, int family) {
 /* What our own lookup takes. */
 static int check_hints(lua_State *L, int index) {
   int hints;
-  if (lua_type(L, index) != LUA_TNUMBER) cnet_error_arg_type(L, "argument", "options.hints", "of type number", index);
+  if (lua_type(L, index) != LUA_TNUMBER) cnet_error_arg_type(L, "property", "options.hints", "of type number", index);
   hints = cnet_trunc32(lua_tonumber(L, index));
-  if (hints & ~(AI_ADDRCONFIG | AI_ALL | AI_V4MAPPED))
-    cnet_error_arg_value(L, "argument", "hints", index, "is invalid");
+  if (hints & ~(AI_ADDRCONFIG | AI_ALL | AI_V4MAPPED)) {
+    lua_pushinteger(L, (lua_Integer)(uint32_t)hints);
+    cnet_error_arg_value(L, "argument", "hints", -1, "is invalid");
+  }
   return hints;
 }
 
-static int check_attempt_timeout(lua_State *L, int index, const char *name) {
+static int check_attempt_timeout(lua_State *L, int index, const char *kind, const char *name) {
   lua_Number n = lua_tonumber(L, index);
-  if (lua_type(L, index) != LUA_TNUMBER) return cnet_error_arg_type(L, "argument", name, "of type number", index);
-  if (n != floor(n)) return cnet_error_out_of_range(L, name, "an integer", index);
+  if (lua_type(L, index) != LUA_TNUMBER) return cnet_error_arg_type(L, kind, name, "of type number", index);
+  if (!isfinite(n) || n != floor(n)) return cnet_error_out_of_range(L, name, "an integer", index);
   if (!(n >= 1 && n <= 2147483647.0)) return cnet_error_out_of_range(L, name, ">= 1 && <= 2147483647", index);
   return n < 10 ? 10 : (int)n;
 }
@@ -302,7 +305,7 @@ static int push_plan(lua_State *L, cnet_runtime *rt, int self, int options) {
   }
   lua_settop(L, plan);
   if (lua_getfield(L, options, "localPort") != LUA_TNIL && cnet_truthy(L, -1)) {
-    if (lua_type(L, -1) != LUA_TNUMBER) cnet_error_arg_type(L, "argument", "options.localPort", "of type number", -1);
+    if (lua_type(L, -1) != LUA_TNUMBER) cnet_error_arg_type(L, "property", "options.localPort", "of type number", -1);
     cnet_set_integer(L, plan, "localPort", cnet_trunc32(lua_tonumber(L, -1)));
   }
   lua_settop(L, plan);
@@ -314,7 +317,8 @@ static int push_plan(lua_State *L, cnet_runtime *rt, int self, int options) {
   lua_settop(L, plan);
   cnet_set_integer(L, plan, "timeout", rt->default_attempt_timeout);
   if (lua_getfield(L, options, "autoSelectFamilyAttemptTimeout") != LUA_TNIL)
-    cnet_set_integer(L, plan, "timeout", check_attempt_timeout(L, -1, "options.autoSelectFamilyAttemptTimeout"));
+    cnet_set_integer(L, plan, "timeout",
+                     check_attempt_timeout(L, -1, "property", "options.autoSelectFamilyAttemptTimeout"));
   lua_settop(L, plan);
   return plan;
 }
@@ -545,7 +549,7 @@ static int net_get_default_attempt_timeout(lua_State *L) {
 }
 
 static int net_set_default_attempt_timeout(lua_State *L) {
-  cnet_runtime_of(L)->default_attempt_timeout = check_attempt_timeout(L, 1, "value");
+  cnet_runtime_of(L)->default_attempt_timeout = check_attempt_timeout(L, 1, "argument", "value");
   return 0;
 }
 

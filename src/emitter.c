@@ -569,9 +569,9 @@ static int method_event_names(lua_State *L) {
 static int method_set_max_listeners(lua_State *L) {
   cnet_emitter *emitter = cnet_class_self(L, CNET_EVENT_EMITTER);
   lua_Number n;
-  if (lua_type(L, 2) != LUA_TNUMBER) return cnet_error_arg_type(L, "argument", "n", "of type number", 2);
+  if (lua_type(L, 2) != LUA_TNUMBER) return cnet_error_arg_type(L, "argument", "setMaxListeners", "of type number", 2);
   n = lua_tonumber(L, 2);
-  if (!(n >= 0)) return cnet_error_out_of_range(L, "n", ">= 0", 2);
+  if (!(n >= 0)) return cnet_error_out_of_range(L, "setMaxListeners", ">= 0", 2);
   emitter->max_listeners = n;
   lua_settop(L, 1);
   return 1;

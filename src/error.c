@@ -1,12 +1,11 @@
 #include "error.h"
 
 #include <lauxlib.h>
-#include <math.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdint.h>
 #include <uv.h>
 
+#include "received.h"
 #include "runtime.h"
 
 static const char metatable_key = 0;
@@ -43,7 +42,7 @@ void cnet_error_push(lua_State *L, const char *name, const char *code, const cha
 }
 
 void cnet_error_push_value(lua_State *L, const char *name, const char *code, const char *before, int index) {
-  luaL_tolstring(L, index, NULL); /* before anything else is pushed: the index may be none */
+  cnet_received_push_plain(L, index); /* before anything else is pushed: the index may be none */
   lua_pushstring(L, before);
   lua_insert(L, -2);
   lua_concat(L, 2);
@@ -181,90 +180,30 @@ void cnet_error_push_abort(lua_State *L) { cnet_error_push(L, "AbortError", "ABO
 
 /* ---- errors about arguments ---- */
 
-static void add_escaped(luaL_Buffer *b, char c) {
-  static const char named[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
-  const char *found = c ? strchr(named, c) : NULL;
-  char escape[8];
-  if (found) {
-    luaL_addchar(b, '\\');
-    luaL_addchar(b, names[found - named]);
-  } else if ((unsigned char)c < ' ') {
-    snprintf(escape, sizeof escape, "\\u%04x", (unsigned char)c);
-    luaL_addstring(b, escape);
-  } else {
-    luaL_addchar(b, c);
-  }
-}
-
-/* As Node has it: of more than 28 the first 25, and as JSON if there is a ' in it. */
-static void push_received_text(lua_State *L, const char *text, size_t length) {
-  bool cut = length > 28;
-  size_t i;
-  luaL_Buffer b;
-  if (cut) length = 25;
-  luaL_buffinit(L, &b);
-  if (memchr(text, '\'', length)) {
-    luaL_addstring(&b, "type string (\"");
-    for (i = 0; i < length; i++) add_escaped(&b, text[i]);
-    luaL_addstring(&b, cut ? "...\")" : "\")");
-  } else {
-    luaL_addstring(&b, "type string ('");
-    luaL_addlstring(&b, text, length);
-    luaL_addstring(&b, cut ? "...')" : "')");
-  }
-  luaL_pushresult(&b);
-}
-
-void cnet_error_push_received(lua_State *L, int index) {
-  int type = lua_type(L, index);
-  index = lua_absindex(L, index);
-  if (type == LUA_TNONE || type == LUA_TNIL) {
-    lua_pushliteral(L, "nil");
-  } else if (type == LUA_TSTRING) {
-    size_t length;
-    const char *text = lua_tolstring(L, index, &length);
-    push_received_text(L, text, length);
-  } else if (type == LUA_TNUMBER) {
-    lua_pushvalue(L, index);
-    lua_pushfstring(L, "type number (%s)", lua_tostring(L, -1));
-    lua_remove(L, -2);
-  } else if (type == LUA_TBOOLEAN) {
-    lua_pushfstring(L, "type boolean (%s)", lua_toboolean(L, index) ? "true" : "false");
-  } else if (type == LUA_TFUNCTION) {
-    lua_pushliteral(L, "a function");
-  } else if (type == LUA_TUSERDATA && luaL_getmetafield(L, index, "__name") == LUA_TSTRING) {
-    lua_pushfstring(L, "an instance of %s", lua_tostring(L, -1));
-    lua_remove(L, -2);
-  } else {
-    lua_pushfstring(L, "type %s", lua_typename(L, type));
-  }
-}
-
-/* Throws a TypeError: what was received is below the words that go before it. */
-static int throw_received(lua_State *L, const char *code) {
+/* What was received is below the words that go before it. */
+static int throw_received(lua_State *L, const char *name, const char *code) {
   lua_insert(L, -2);
   lua_concat(L, 2);
-  cnet_error_push_text(L, "TypeError", code);
+  cnet_error_push_text(L, name, code);
   return cnet_error_throw(L);
 }
 
 int cnet_error_arg_type(lua_State *L, const char *kind, const char *name, const char *expected, int index) {
-  cnet_error_push_received(L, index);
+  cnet_received_push_typed(L, index);
   lua_pushfstring(L, "The \"%s\" %s must be %s. Received ", name, kind, expected);
-  return throw_received(L, "ERR_INVALID_ARG_TYPE");
+  return throw_received(L, "TypeError", "ERR_INVALID_ARG_TYPE");
 }
 
 int cnet_error_arg_value(lua_State *L, const char *kind, const char *name, int index, const char *reason) {
-  cnet_error_push_received(L, index);
+  cnet_received_push_inspected(L, index, 128);
   lua_pushfstring(L, "The %s '%s' %s. Received ", kind, name, reason);
-  return throw_received(L, "ERR_INVALID_ARG_VALUE");
+  return throw_received(L, "TypeError", "ERR_INVALID_ARG_VALUE");
 }
 
 int cnet_error_out_of_range(lua_State *L, const char *name, const char *range, int index) {
-  index = lua_absindex(L, index);
+  cnet_received_push_ranged(L, index);
   lua_pushfstring(L, "The value of \"%s\" is out of range. It must be %s. Received ", name, range);
-  cnet_error_push_value(L, "RangeError", "ERR_OUT_OF_RANGE", lua_tostring(L, -1), index);
-  return cnet_error_throw(L);
+  return throw_received(L, "RangeError", "ERR_OUT_OF_RANGE");
 }
 
 /* ---- what is an error ---- */
@@ -282,9 +221,13 @@ int cnet_error_test(lua_State *L, int index) {
 int cnet_error_raise_unhandled(lua_State *L) {
   int value = lua_gettop(L);
   if (cnet_error_test(L, value)) return lua_error(L);
-  lua_pushstring(L, lua_type(L, value) == LUA_TSTRING ? "Unhandled error. ('" : "Unhandled error. (");
-  luaL_tolstring(L, value, NULL);
-  lua_pushstring(L, lua_type(L, value) == LUA_TSTRING ? "')" : ")");
+  lua_pushliteral(L, "Unhandled error. (");
+  if (lua_type(L, value) == LUA_TSTRING) {
+    cnet_received_push_inspected(L, value, SIZE_MAX);
+  } else {
+    cnet_received_push_plain(L, value);
+  }
+  lua_pushliteral(L, ")");
   lua_concat(L, 3);
   cnet_error_push_text(L, "Error", "ERR_UNHANDLED_ERROR");
   lua_pushvalue(L, value);

@@ -40,8 +40,6 @@ int cnet_error_arg_value(lua_State *L, const char *kind, const char *name, int i
 /* The value of "name" is out of range. It must be <range>. Received ... */
 int cnet_error_out_of_range(lua_State *L, const char *name, const char *range, int index);
 
-/* Pushes "type number (1)", "nil", "type string ('x')": how messages show a value that was received. */
-void cnet_error_push_received(lua_State *L, int index);
 /* Does the value count as an Error: has it a string `message`? */
 int cnet_error_test(lua_State *L, int index);
 /* Pops the value of an 'error' event nobody listens to and raises it, or ERR_UNHANDLED_ERROR with its context. */

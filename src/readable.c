@@ -7,6 +7,7 @@
 #include "args.h"
 #include "error.h"
 #include "read_buffer.h"
+#include "received.h"
 #include "ticks.h"
 #include "writable.h"
 
@@ -199,7 +200,7 @@ int cnet_readable_method_unshift(lua_State *L) {
     return 1;
   }
   if (lua_type(L, 2) != LUA_TSTRING) {
-    cnet_error_push_received(L, 2);
+    cnet_received_push_typed(L, 2);
     cnet_error_push(L, "TypeError", "ERR_INVALID_ARG_TYPE",
                     "The \"chunk\" argument must be of type string. Received %s", lua_tostring(L, -1));
     cnet_stream_destroy_top(L, s, 1);

@@ -1,5 +1,7 @@
 #include "socket_class.h"
 
+#include <math.h>
+
 #include "abort.h"
 #include "args.h"
 #include "block_list.h"
@@ -99,10 +101,8 @@ static size_t option_high_water_mark(lua_State *L, int options, const char *name
   if (!lua_isnil(L, -1)) {
     n = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
     if (!(n >= 0) || n != (lua_Number)(lua_Integer)n) {
-      cnet_error_push_received(L, -1);
-      cnet_error_push(L, "TypeError", "ERR_INVALID_ARG_VALUE", "The property 'options.%s' is invalid. Received %s",
-                      used, lua_tostring(L, -1));
-      cnet_error_throw(L);
+      lua_pushfstring(L, "options.%s", used);
+      cnet_error_arg_value(L, "property", lua_tostring(L, -1), -2, "is invalid");
     }
     mark = (size_t)n;
   }
@@ -139,8 +139,8 @@ static void open_fd(lua_State *L, cnet_socket *s, int self, int options) {
   }
   if (lua_type(L, -1) != LUA_TNUMBER) cnet_error_arg_type(L, "argument", "fd", "of type number", -1);
   fd = lua_tonumber(L, -1);
-  if (!(fd >= 0 && fd <= INT32_MAX) || fd != (lua_Number)(int)fd)
-    cnet_error_out_of_range(L, "fd", ">= 0 && <= 2147483647", -1);
+  if (!isfinite(fd) || fd != floor(fd)) cnet_error_out_of_range(L, "fd", "an integer", -1);
+  if (!(fd >= 0 && fd <= INT32_MAX)) cnet_error_out_of_range(L, "fd", ">= 0 && <= 2147483647", -1);
   lua_pop(L, 1);
   if (cnet_handle_guess((int)fd, &kind) < 0 || kind == CNET_HANDLE_TTY) {
     cnet_error_push(L, "TypeError", "ERR_INVALID_FD_TYPE", "Unsupported fd type: %s", fd_type_name((int)fd));

@@ -74,8 +74,9 @@ static int method_set_type_of_service(lua_State *L) {
   cnet_socket *s = self_socket(L);
   lua_Number tos = lua_tonumber(L, 2);
   int status = 0;
-  if (lua_type(L, 2) != LUA_TNUMBER) return cnet_error_arg_type(L, "argument", "tos", "of type number", 2);
-  if (tos != floor(tos)) return cnet_error_out_of_range(L, "tos", "an integer", 2);
+  if (lua_type(L, 2) != LUA_TNUMBER || isnan(tos))
+    return cnet_error_arg_type(L, "argument", "tos", "of type number", 2);
+  if (isinf(tos) || tos != floor(tos)) return cnet_error_out_of_range(L, "tos", "an integer", 2);
   if (!(tos >= 0 && tos <= 255)) return cnet_error_out_of_range(L, "tos", ">= 0 && <= 255", 2);
   s->type_of_service = (short)tos;
   if (has_type_of_service(s)) status = cnet_handle_set_tos(s->handle, (int)tos);

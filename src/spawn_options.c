@@ -180,8 +180,7 @@ int cnet_spawn_check_signal(lua_State *L, int index) {
   if (whole && n > 0 && n < 256 && cnet_signal_name((int)n)) number = (int)n;
   if (lua_type(L, index) == LUA_TSTRING) number = cnet_signal_number(lua_tostring(L, index));
   if (number > 0) return number;
-  luaL_tolstring(L, index, NULL);
-  cnet_error_push(L, "TypeError", "ERR_UNKNOWN_SIGNAL", "Unknown signal: %s", lua_tostring(L, -1));
+  cnet_error_push_value(L, "TypeError", "ERR_UNKNOWN_SIGNAL", "Unknown signal: ", index);
   return cnet_error_throw(L);
 }
 

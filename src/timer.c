@@ -1,5 +1,6 @@
 #include "timer.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -258,16 +259,16 @@ void cnet_timer_run_call(lua_State *L) {
 }
 
 static void warn_overflow(lua_State *L, int index, const char *consequence) {
-  char text[32];
-  snprintf(text, sizeof text, "%.14g", (double)lua_tonumber(L, index));
+  lua_Number ms = lua_tonumber(L, index);
+  char text[32] = "Infinity";
+  if (ms <= DBL_MAX) snprintf(text, sizeof text, "%.14g", (double)ms);
   fprintf(stderr, "TimeoutOverflowWarning: %s does not fit into a 32-bit signed integer.\n%s\n", text, consequence);
 }
 
 lua_Number cnet_timer_check_duration(lua_State *L, int index, const char *name) {
   lua_Number ms = lua_tonumber(L, index);
   if (lua_type(L, index) != LUA_TNUMBER) return cnet_error_arg_type(L, "argument", name, "of type number", index);
-  if (!(ms >= 0) || ms > 1.7976931348623157e308)
-    return cnet_error_out_of_range(L, name, "a non-negative finite number", index);
+  if (!(ms >= 0) || ms > DBL_MAX) return cnet_error_out_of_range(L, name, "a non-negative finite number", index);
   if (ms <= TIMEOUT_MAX) return ms;
   warn_overflow(L, index, "Timer duration was truncated to 2147483647.");
   return TIMEOUT_MAX;
