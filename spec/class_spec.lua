@@ -33,10 +33,10 @@ end
 local readonly = {
   Server = { "listening", "_handle" },
   Socket = {
-    "connecting", "pending", "destroyed", "readyState", "bytesRead", "bytesWritten", "bufferSize", "timeout",
+    "connecting", "pending", "destroyed", "readyState", "bytesRead", "bytesWritten", "bufferSize", "server",
     "localAddress", "localPort", "localFamily", "remoteAddress", "remotePort", "remoteFamily", "readableFlowing",
     "readableLength", "readableEnded", "writableLength", "writableEnded", "writableFinished", "writableNeedDrain",
-    "writableHighWaterMark", "readableHighWaterMark",
+    "writableHighWaterMark", "readableHighWaterMark", "readable", "writable",
   },
   AbortController = { "signal" },
   AbortSignal = { "aborted", "reason" },
@@ -135,6 +135,29 @@ describe("every object", function()
         assert.is_false((pcall(function() object[property] = nil end)), name .. "." .. property)
       end
     end
+  end)
+
+  it("names the method that does what an assignment would do in Node", function()
+    local socket, server = net.Socket(), net.Server()
+    for name, method in pairs {
+      destroyed = "destroy", connecting = "connect", readable = "pause", readableFlowing = "resume", writable = "end_",
+      server = "destroy", connections = "getConnections",
+    } do
+      local object = name == "connections" and server or socket
+      for _, value in ipairs { true, 0, "x", { nil } } do
+        local err = support.caught(function() object[name] = value end)
+        assert.equal("ERR_INVALID_STATE", err.code)
+        local named = err.message:match("^Cannot assign to read%-only property '" .. name .. "': call (.*) instead$")
+        assert.matches(":" .. method .. "(", named, 1, true)
+        assert.matches("^spec/class_spec%.lua:%d+: ", tostring(err))
+        for called in named:gmatch ":([%w_]+)%(" do
+          if called ~= "send" then assert.is_function(object[called], called) end
+        end
+      end
+      support.caught(function() object[name] = nil end)
+    end
+    assert.is_false(socket.destroyed)
+    assert.is_true(socket.readable and socket.writable)
   end)
 
   it("takes the value of a property that can be assigned, and no other place keeps it", function()

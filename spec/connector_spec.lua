@@ -619,7 +619,13 @@ describe("connect", function()
       assert.equal("ERR_INVALID_ADDRESS_FAMILY", err.code)
       assert.equal("RangeError", err.name)
     end
-    assert.equal("Invalid address family: 7 x.invalid:80", ask("127.0.0.1", 7).message)
+    for family, text in pairs { [7] = "7", [math.huge] = "Infinity", ["a\0b"] = "a\0b", [false] = "false" } do
+      local err = ask("127.0.0.1", family)
+      assert.equal("Invalid address family: " .. text .. " x.invalid:80", err.message)
+      assert.same({ "x.invalid", 80, "integer" }, { err.host, err.port, math.type(err.port) })
+    end
+    assert.equal("Invalid address family: nil x.invalid:80", ask("127.0.0.1").message)
+    assert.equal("Invalid address family: NaN x.invalid:80", ask("127.0.0.1", 0 / 0).message)
   end)
 
   it("fails with an address of another family than the answer says", function()
@@ -881,12 +887,12 @@ describe("connect", function()
         }
         socket:on("error", function() end)
         support.run()
-        return socket.errored.code
+        return socket.errored
       end
       assert.equal("ERR_INVALID_IP_ADDRESS",
-        ask { { address = "x", family = 4 }, { address = "127.0.0.1", family = 5 } })
-      assert.equal("ERR_INVALID_ADDRESS_FAMILY",
-        ask { { address = "127.0.0.1", family = 5 }, { address = "x", family = 4 } })
+        ask { { address = "x", family = 4 }, { address = "127.0.0.1", family = 5 } }.code)
+      local err = ask { { address = "127.0.0.1", family = 5 }, { address = "x", family = 4 } }
+      assert.same({ "ERR_INVALID_ADDRESS_FAMILY", "x.invalid", 1 }, { err.code, err.host, err.port })
     end)
 
     it("goes on to the next address when one does not answer in time", function()

@@ -52,6 +52,34 @@ describe("setTimeout", function()
     support.run()
   end)
 
+  it("is what an assignment to the property does", function()
+    local client, peer = sockets.pair()
+    local note, log = recorder()
+    client:on("timeout", function() note("timeout", client.timeout) client:destroy() end)
+    peer:on("timeout", function() note "never" end)
+    peer.timeout = 10
+    assert.equal(10, peer.timeout)
+    peer.timeout = 0
+    assert.equal(0, peer.timeout)
+    peer.timeout = 10
+    peer.timeout = nil
+    assert.is_nil(peer.timeout)
+    for bad, code in pairs { ["100"] = "ERR_INVALID_ARG_TYPE", [true] = "ERR_INVALID_ARG_TYPE",
+      [-1] = "ERR_OUT_OF_RANGE", [1 / 0] = "ERR_OUT_OF_RANGE" } do
+      local err = caught(function() client.timeout = bad end)
+      assert.equal(code, err.code)
+      assert.truthy(err.message:find('"msecs"', 1, true))
+    end
+    client.timeout = 15.0
+    assert.equal("integer", math.type(client.timeout))
+    assert.equal(0, client:listenerCount "timeout" - 1)
+    net.setTimeout(function() peer:destroy() end, 60)
+    support.run()
+    assert.same({ "timeout 15" }, log)
+    client.timeout = 20 -- as setTimeout, nothing once it is destroyed
+    assert.equal(15, client.timeout)
+  end)
+
   it("adds the callback as a listener used once; 0 takes it off", function()
     local socket = net.Socket()
     local function callback() end

@@ -39,13 +39,17 @@ static int object_index(lua_State *L) {
   return property->get(L);
 }
 
+int cnet_class_refuse(lua_State *L, const char *property, const char *instead) {
+  lua_pushfstring(L, "Cannot assign to read-only property '%s'", property);
+  if (instead) lua_pushfstring(L, "%s: call %s instead", lua_tostring(L, -1), instead);
+  cnet_error_push_text(L, "TypeError", "ERR_INVALID_STATE");
+  return cnet_error_throw(L);
+}
+
 static int object_newindex(lua_State *L) {
   const cnet_member *property = find_property(L, 2);
   if (property && property->set) return property->set(L);
-  if (property) {
-    cnet_error_push(L, "TypeError", "ERR_INVALID_STATE", "Cannot assign to read-only property '%s'", property->name);
-    return cnet_error_throw(L);
-  }
+  if (property) return cnet_class_refuse(L, property->name, NULL);
   if (lua_type(L, 1) != LUA_TUSERDATA) return 0;
   cnet_class_push_fields(L, 1);
   lua_insert(L, 2);

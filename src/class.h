@@ -83,6 +83,11 @@ void cnet_class_dress(lua_State *L, cnet_runtime *rt, const cnet_class *class);
 void *cnet_class_test(lua_State *L, cnet_runtime *rt, int index, cnet_class_id id);
 /* The class of the object at index, NULL if it is none of ours. */
 const cnet_class *cnet_class_of(lua_State *L, cnet_runtime *rt, int index);
+/* The setter of a property that cannot be assigned raises with this; `instead` is a call that does it, or NULL. */
+int cnet_class_refuse(lua_State *L, const char *property, const char *instead);
+/* The setter of such a property, in one line. */
+#define CNET_CLASS_REFUSE(setter, property, instead) \
+  static int setter(lua_State *L) { return cnet_class_refuse(L, property, instead); }
 /* The `self` of a running method; raises if it is none, or if the runtime is closed. */
 void *cnet_class_self(lua_State *L, cnet_class_id id);
 /* Is the method still the one of the class's members, or has a script replaced it? */

@@ -10,6 +10,7 @@
 #include "attempt.h"
 #include "error.h"
 #include "lookup.h"
+#include "received.h"
 #include "socket_class.h"
 #include "socket_options.h"
 #include "strict.h"
@@ -33,6 +34,23 @@ static void fail_in_tick(lua_State *L, cnet_socket *s, int self) {
   cnet_tick(L, cnet_stream_runtime(&s->stream), 2);
 }
 
+/* ERR_INVALID_ADDRESS_FAMILY, with the place that was asked for. */
+static void push_family_error(lua_State *L, int plan, int family) {
+  int port = (int)cnet_get_integer(L, plan, "port"), host;
+  lua_getfield(L, plan, "host");
+  host = lua_gettop(L);
+  lua_pushliteral(L, "Invalid address family: ");
+  cnet_received_push_plain(L, family);
+  lua_pushliteral(L, " ");
+  cnet_received_push_plain(L, host);
+  lua_pushfstring(L, ":%d", port);
+  lua_concat(L, 5);
+  cnet_error_push_text(L, "RangeError", "ERR_INVALID_ADDRESS_FAMILY");
+  cnet_set_value(L, host + 1, "host", host);
+  cnet_set_integer(L, host + 1, "port", port);
+  lua_remove(L, host);
+}
+
 /* Is there an address at index ip, of the family at index family? Else pushes the error. */
 static bool check_address(lua_State *L, int plan, int ip, int family) {
   size_t length;
@@ -41,9 +59,7 @@ static bool check_address(lua_State *L, int plan, int ip, int family) {
   if (!text || !cnet_is_ip(text, length)) {
     cnet_error_push_value(L, "TypeError", "ERR_INVALID_IP_ADDRESS", "Invalid IP address: ", ip);
   } else if (n != 4 && n != 6) {
-    cnet_error_push(L, "RangeError", "ERR_INVALID_ADDRESS_FAMILY", "Invalid address family: %s %s:%d",
-                    luaL_tolstring(L, family, NULL), cnet_get_string(L, plan, "host"),
-                    (int)cnet_get_integer(L, plan, "port"));
+    push_family_error(L, plan, family);
   } else {
     return true;
   }

@@ -124,6 +124,8 @@ static int get_connections(lua_State *L) {
   return 1;
 }
 
+CNET_CLASS_REFUSE(set_connections, "connections", "server:getConnections(callback) or server:closeAllConnections()")
+
 /* ---- closing ---- */
 
 static int listener_closed(lua_State *L) { /* upvalue 2: the server */
@@ -145,5 +147,5 @@ void cnet_server_await_holders(lua_State *L, cnet_server *s, int self) {
 }
 
 const cnet_member cnet_server_holders_members[] = {{"getConnections", method_get_connections, NULL, NULL},
-                                                   {"connections", NULL, get_connections, NULL},
+                                                   {"connections", NULL, get_connections, set_connections},
                                                    {NULL, NULL, NULL, NULL}};

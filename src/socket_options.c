@@ -162,6 +162,16 @@ static void on_timeout(lua_State *L, cnet_timer *timer) {
   cnet_emit(L, self, "timeout", 0);
 }
 
+/* As the value at index says, in ms, which it returns. */
+static lua_Number change_timeout(lua_State *L, cnet_socket *s, int index) {
+  lua_Number ms;
+  s->timeout = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : -1;
+  ms = cnet_timer_check_duration(L, index, "msecs");
+  cnet_socket_drop_timer(L, s, &s->timer);
+  if (ms > 0) cnet_socket_start_timer(L, s, 1, &s->timer, on_timeout, ms);
+  return ms;
+}
+
 static int method_set_timeout(lua_State *L) {
   cnet_socket *s = self_socket(L);
   cnet_runtime *rt = cnet_stream_runtime(&s->stream);
@@ -171,10 +181,7 @@ static int method_set_timeout(lua_State *L) {
     lua_settop(L, 1);
     return 1;
   }
-  s->timeout = lua_type(L, 2) == LUA_TNUMBER ? lua_tonumber(L, 2) : -1;
-  ms = cnet_timer_check_duration(L, 2, "msecs");
-  cnet_socket_drop_timer(L, s, &s->timer);
-  if (ms > 0) cnet_socket_start_timer(L, s, 1, &s->timer, on_timeout, ms);
+  ms = change_timeout(L, s, 2);
   if (!lua_isnil(L, 3)) {
     cnet_check_function(L, 3, "callback");
     lua_pushvalue(L, 3);
@@ -182,6 +189,20 @@ static int method_set_timeout(lua_State *L) {
   }
   lua_settop(L, 1);
   return 1;
+}
+
+/* socket.timeout = ms is setTimeout(ms), and nil is what it was before: none. */
+static int set_timeout(lua_State *L) { /* (self, name, ms) */
+  cnet_socket *s = self_socket(L);
+  lua_settop(L, 3);
+  if (s->stream.state & CNET_DESTROYED) return 0;
+  if (lua_isnil(L, 3)) {
+    s->timeout = -1;
+    cnet_socket_drop_timer(L, s, &s->timer);
+  } else {
+    change_timeout(L, s, 3);
+  }
+  return 0;
 }
 
 static int get_timeout(lua_State *L) {
@@ -281,5 +302,5 @@ const cnet_member cnet_socket_options_members[] = {{"setNoDelay", method_set_no_
                                                    {"bytesRead", NULL, get_bytes_read, NULL},
                                                    {"bytesWritten", NULL, get_bytes_written, NULL},
                                                    {"bufferSize", NULL, get_buffer_size, NULL},
-                                                   {"timeout", NULL, get_timeout, NULL},
+                                                   {"timeout", NULL, get_timeout, set_timeout},
                                                    {NULL, NULL, NULL, NULL}};

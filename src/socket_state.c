@@ -47,6 +47,14 @@ static int set_allow_half_open(lua_State *L) {
   return 0;
 }
 
+/* What Node lets a script overwrite, though the socket does not follow. */
+CNET_CLASS_REFUSE(set_connecting, "connecting", "socket:connect() or socket:destroy()")
+CNET_CLASS_REFUSE(set_destroyed, "destroyed", "socket:destroy()")
+CNET_CLASS_REFUSE(set_server, "server", "socket:destroy() to leave the server, or child:send() to hand the socket on,")
+CNET_CLASS_REFUSE(set_readable, "readable", "socket:pause() or socket:destroy()")
+CNET_CLASS_REFUSE(set_readable_flowing, "readableFlowing", "socket:pause() or socket:resume()")
+CNET_CLASS_REFUSE(set_writable, "writable", "socket:end_()")
+
 static int get_readable_flowing(lua_State *L) {
   cnet_socket *s = self_socket(L);
   if (!(s->stream.state & CNET_R_HAS_FLOWING)) return 0;
@@ -99,25 +107,25 @@ static int get_attempted(lua_State *L) {
   return 1;
 }
 
-const cnet_member cnet_socket_state_members[] = {{"connecting", NULL, get_connecting, NULL},
+const cnet_member cnet_socket_state_members[] = {{"connecting", NULL, get_connecting, set_connecting},
                                                  {"pending", NULL, get_pending, NULL},
                                                  {"readyState", NULL, get_ready_state, NULL},
-                                                 {"destroyed", NULL, get_destroyed, NULL},
+                                                 {"destroyed", NULL, get_destroyed, set_destroyed},
                                                  {"closed", NULL, get_closed, NULL},
                                                  {"errored", NULL, get_errored, NULL},
-                                                 {"server", NULL, get_server, NULL},
+                                                 {"server", NULL, get_server, set_server},
                                                  {"_handle", NULL, get_handle, NULL},
                                                  {"allowHalfOpen", NULL, get_allow_half_open, set_allow_half_open},
                                                  {"autoSelectFamilyAttemptedAddresses", NULL, get_attempted, NULL},
-                                                 {"readable", NULL, get_readable, NULL},
+                                                 {"readable", NULL, get_readable, set_readable},
                                                  {"readableEnded", NULL, get_readable_ended, NULL},
                                                  {"readableAborted", NULL, get_readable_aborted, NULL},
                                                  {"readableDidRead", NULL, get_readable_did_read, NULL},
-                                                 {"readableFlowing", NULL, get_readable_flowing, NULL},
+                                                 {"readableFlowing", NULL, get_readable_flowing, set_readable_flowing},
                                                  {"readableLength", NULL, get_readable_length, NULL},
                                                  {"readableHighWaterMark", NULL, get_readable_high_water_mark, NULL},
                                                  {"readableEncoding", NULL, get_readable_encoding, NULL},
-                                                 {"writable", NULL, get_writable, NULL},
+                                                 {"writable", NULL, get_writable, set_writable},
                                                  {"writableEnded", NULL, get_writable_ended, NULL},
                                                  {"writableFinished", NULL, get_writable_finished, NULL},
                                                  {"writableLength", NULL, get_writable_length, NULL},

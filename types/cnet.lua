@@ -98,6 +98,8 @@
 ---@field localPort? integer
 ---The name that was looked up.
 ---@field hostname? string
+---Of ERR_INVALID_ADDRESS_FAMILY: the host to connect to. Its `port` is there too.
+---@field host? string
 ---The program that could not be started.
 ---@field path? string
 ---The arguments of the program that could not be started.
@@ -606,7 +608,7 @@ function Server:unref() end
 ---@field once fun(self: net.Socket, event: "error", listener: fun(err: net.Error)): net.Socket
 ---@field once fun(self: net.Socket, event: "close", listener: fun(hadError?: boolean)): net.Socket
 ---@field once fun(self: net.Socket, event: any, listener: fun(...: any)): net.Socket
----Is it connecting? Read-only, as all of these but `allowHalfOpen`.
+---Is it connecting? Read-only, as all of these but `allowHalfOpen` and `timeout`.
 ---[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketconnecting)
 ---@field connecting boolean
 ---Is there no connection yet (or any more)? [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketpending)
@@ -648,7 +650,8 @@ function Server:unref() end
 ---@field bytesWritten integer
 ---Deprecated, use `writableLength`. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketbuffersize)
 ---@field bufferSize? integer
----What `setTimeout` was given, in ms. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#sockettimeout)
+---What `setTimeout` was given, in ms. `socket.timeout = ms` does the same, and nil turns it off.
+---[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#sockettimeout)
 ---@field timeout? number
 ---"address:port" of each address that was tried, if there was a choice.
 ---[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketautoselectfamilyattemptedaddresses)
