@@ -77,6 +77,7 @@ build = {
             "src/socket.c",
             "src/socket_address.c",
             "src/socket_class.c",
+            "src/socket_file.c",
             "src/socket_list.c",
             "src/socket_options.c",
             "src/socket_state.c",

@@ -8,6 +8,7 @@
 
 #include "pins.h"
 #include "protect.h"
+#include "socket_file.h"
 
 #define HANDLE_OF(e) ((cnet_handle *)((char *)(e)-offsetof(cnet_handle, event)))
 #define OWNER_OF(handle) CNET_HANDLE_OWNER(cnet_handle, uv, handle)
@@ -83,7 +84,7 @@ int cnet_handle_open(cnet_handle *h, int fd) {
 }
 
 int cnet_handle_open_abstract(cnet_handle *h, const char *path, size_t length, cnet_unix_use use) {
-  int status, fd = cnet_unix_open_abstract(path, length, use);
+  int status, fd = cnet_unix_open(path, length, use);
   if (fd < 0) return fd;
   status = uv_pipe_open(&h->uv.pipe, fd);
   if (status < 0) close(fd);
@@ -192,6 +193,8 @@ static bool let_go(lua_State *L, cnet_handle *h, cnet_handle_closed closed, int 
 }
 
 static void close_uv(cnet_handle *h) {
+  if (h->owns_file) cnet_socket_file_remove(&h->rt->socket_files, h);
+  h->owns_file = false;
   if (h->uv.handle.type == UV_UNKNOWN_HANDLE) { /* a terminal that was never opened */
     h->uv_closed = true;
     free_if_unheld(h);

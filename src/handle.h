@@ -43,8 +43,9 @@ struct cnet_handle {
   bool reading, closing, held;
   bool no_delay : 1, pushes : 1; /* TCP_NODELAY: what its owner said, and that a long write has set it */
   bool listens : 1;
-  int fd;    /* once it was asked for; see gather.c */
-  int place; /* of its object among the pins, 0 while it is not pinned */
+  bool owns_file : 1; /* among the runtime's socket files */
+  int fd;             /* once it was asked for; see gather.c */
+  int place;          /* of its object among the pins, 0 while it is not pinned */
   cnet_runtime *rt;
   const cnet_handle_owner *owner; /* NULL once forgotten */
   cnet_disposable disposable;

@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "address.h"
 #include "protect.h"
+#include "socket_file.h"
 
 #define EVENT_HANDLE(e) CNET_HANDLE_OWNER(cnet_handle, event, e)
 
@@ -32,11 +34,29 @@ int cnet_handle_bind(cnet_handle *h, const char *ip, int port, unsigned flags, b
   return uv_tcp_bind(&h->uv.tcp, (const struct sockaddr *)&address, flags);
 }
 
+/* As uv_pipe_bind, but the file is ours to remove. */
+static int bind_file(cnet_handle *h, const char *path, size_t length) {
+  cnet_socket_file *file = cnet_socket_file_new(path, length);
+  int status, fd = file ? cnet_unix_open(path, length, bind) : UV_ENOMEM;
+  if (fd < 0) {
+    free(file);
+    return fd == UV_ENOENT ? UV_EACCES : fd; /* so that all systems say the same */
+  }
+  cnet_socket_file_add(&h->rt->socket_files, file, h);
+  h->owns_file = true;
+  status = uv_pipe_open(&h->uv.pipe, fd);
+  if (status == 0) return 0;
+  cnet_socket_file_remove(&h->rt->socket_files, h);
+  h->owns_file = false;
+  close(fd);
+  return status;
+}
+
 int cnet_handle_bind_path(cnet_handle *h, const char *path, size_t length) {
   int status = h->kind == CNET_HANDLE_PIPE ? cnet_unix_check_path(path, length) : UV_EINVAL;
   if (status < 0) return status;
   if (path[0] == '\0') return cnet_handle_open_abstract(h, path, length, bind);
-  return uv_pipe_bind(&h->uv.pipe, path);
+  return bind_file(h, path, length);
 }
 
 int cnet_handle_chmod(cnet_handle *h, int mode) { return uv_pipe_chmod(&h->uv.pipe, mode); }

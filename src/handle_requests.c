@@ -230,7 +230,7 @@ static void on_superseded(lua_State *L, int self, int value, int status) {
  * first one ends unheard, and the second one as libuv would have it: with what the kernel says, which is an error. */
 static void connect_again(cnet_handle *h, request *r, const char *path, size_t length) {
   struct sockaddr_un address;
-  socklen_t size = cnet_unix_abstract(path, length, &address);
+  socklen_t size = cnet_unix_address(path, length, &address);
   ((request *)h->connecting)->done = on_superseded;
   r->event.status =
       connect(cnet_handle_fd(h), (struct sockaddr *)&address, size) == 0 ? 0 : uv_translate_sys_error(errno);

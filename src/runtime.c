@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "socket_file.h"
+
 static const char runtime_key = 0;
 
 /* Apart from the runtime's userdata: after an exit inside a callback libuv may still look at the loop, and on luv's
@@ -165,15 +167,6 @@ static void close_handle(uv_handle_t *handle, void *arg) {
 static void close_descriptor(uv_handle_t *handle, void *arg) {
   uv_os_fd_t fd;
   (void)arg;
-  if (handle->type == UV_NAMED_PIPE && !uv_is_closing(handle)) {
-    char path[256];
-    size_t size = sizeof path - 1;
-    bool bound = !uv_is_readable((uv_stream_t *)handle) && !uv_is_writable((uv_stream_t *)handle);
-    if (bound && uv_pipe_getsockname((uv_pipe_t *)handle, path, &size) == 0 && size > 0 && path[0] != '\0') {
-      path[size] = '\0';
-      unlink(path);
-    }
-  }
   if ((handle->type == UV_TCP || handle->type == UV_NAMED_PIPE) && uv_fileno(handle, &fd) == 0 && fd > 2) close(fd);
 }
 
@@ -225,6 +218,7 @@ void cnet_runtime_close(cnet_runtime *rt) {
   events_drop(&rt->posted);
   events_drop(&rt->due);
   if (rt->loop_ops) rt->loop_ops->on_close(rt);
+  cnet_socket_file_remove_all(&rt->socket_files);
   if (rt->in_loop && !rt->guard) {
     walk_ours(rt, close_descriptor, NULL);
     leave_to_the_exit(rt->memory);

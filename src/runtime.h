@@ -114,6 +114,7 @@ struct cnet_runtime {
   unsigned last_server_key;                   /* see server_holders.c */
   const struct cnet_primary_ops *primary;     /* in a worker of a cluster; NULL elsewhere. See server_listen.h */
   void *spare_request;                        /* one that could not be pinned, for the next; see handle_requests.c */
+  struct cnet_socket_file *socket_files;      /* of the servers that listen; see socket_file.h */
   int spare_fd;                               /* a descriptor to give up when there are no more; see handle_listen.c */
 };
 

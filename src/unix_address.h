@@ -13,8 +13,8 @@ typedef int (*cnet_unix_use)(int fd, const struct sockaddr *address, socklen_t s
 /* Is it a path that an address can have, or an abstract one (a leading NUL)? 0 or UV_EINVAL. */
 int cnet_unix_check_path(const char *path, size_t length);
 /* The address of a path that was checked; returns its size. */
-socklen_t cnet_unix_abstract(const char *path, size_t length, struct sockaddr_un *out);
-/* A new socket, bound or connected to the abstract address: its descriptor, or a libuv error. */
-int cnet_unix_open_abstract(const char *path, size_t length, cnet_unix_use use);
+socklen_t cnet_unix_address(const char *path, size_t length, struct sockaddr_un *out);
+/* A new socket, bound or connected to the address: its descriptor, or a libuv error. */
+int cnet_unix_open(const char *path, size_t length, cnet_unix_use use);
 
 #endif

@@ -367,7 +367,7 @@ local Server = {}
 ---
 ---* `listen([port[, host[, backlog]]][, callback])`: port 0 or nil is any free one, also in front of a host:
 ---  `listen(nil, "127.0.0.1")`; a string of digits is a port too
----* `listen(path[, backlog][, callback])`: a Unix socket
+---* `listen(path[, backlog][, callback])`: a Unix socket; `close` removes the file that was made for it, and no other
 ---* `listen(options[, callback])`
 ---* `listen(handle[, backlog][, callback])`: the handle of another server or socket, or `{ fd = n }`
 ---
