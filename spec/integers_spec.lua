@@ -1,5 +1,6 @@
 -- Numbers of a script, or of another process, that are more than a narrow integer holds: sizes, counters, descriptors,
 -- ports, positions. None of them may become another number on its way.
+local net = require "cnet"
 local support = require "spec.support"
 local huge = require "spec.support.huge"
 
@@ -40,5 +41,42 @@ describe("a string of more than 4 GiB", function()
     ]], support.path())
     if not out then return pending(why) end
     assert.equal("true\ntaken\tfalse\ttrue\nwritten\tnil\ttrue\t0\ngot\tall\ttrue\n", out)
+  end)
+end)
+
+describe("a handle", function()
+  for _, count in ipairs {300, 70000} do
+    it(("is shared by %d servers, and freed after the last"):format(count), function()
+      local out, err, code, signal = support.lua([[
+        local net = require "cnet"
+        local count, closed, connected = math.tointeger(arg[1]), 0, 0
+        local servers = {net.createServer():listen(0)}
+        for i = 2, count do
+          servers[i] = net.createServer(function(socket) connected = connected + 1 socket:end_() end):listen(servers[1])
+        end
+        for i = 1, count do servers[i]:on("close", function() closed = closed + 1 end) end
+        net.connect(servers[count]:address().port, "127.0.0.1"):on("close", function()
+          servers[1]:close()
+          net.setTimeout(function() -- in a later turn: libuv has closed it
+            for i = 2, count do servers[i]:close() end
+          end, 1)
+        end):resume()
+        net.run()
+        print(closed, connected)
+      ]], count)
+      assert.same({count .. "\t1\n", "", 0, nil}, {out, err, code, signal})
+    end)
+  end
+
+  it("is closed once if its many servers are collected", function()
+    local server = net.createServer():listen(0)
+    for _ = 1, 300 do net.createServer():listen(server) end
+    net.run "nowait"
+    collectgarbage()
+    collectgarbage()
+    local heard
+    net.connect(server:address().port):on("close", function(failed) heard = failed server:close() end):destroySoon()
+    support.run()
+    assert.is_false(heard)
   end)
 end)

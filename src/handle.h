@@ -33,11 +33,11 @@ struct cnet_handle {
   cnet_event event; /* a connection put off, or the close */
   cnet_handle_closed on_closed;
   int closed_flag;
-  unsigned loans;         /* to writes that carry it to another process */
+  size_t holders;         /* servers and sockets: a script may let any number of them share it */
+  size_t loans;           /* to writes that carry it to another process */
   cnet_event *connecting; /* to a path: the request under way */
   int kept_error;         /* see cnet_handle_keep_error */
   bool uv_closed, connection_waits;
-  unsigned char holders;
   /* what each message needs, next to what libuv needs for it */
   unsigned char kind;
   bool reading, closing, held;
