@@ -83,6 +83,10 @@ describe("a message that is sent", function()
     assert.equal("[1,null]\n[1,2]\n", written(table.pack(1, nil), table.pack(1, 2)))
     local huge = written({ "a", n = math.maxinteger })
     assert.truthy(huge:find '"1":"a"' and huge:find '"n":9223372036854775807')
+    for _, n in ipairs { 10000000, 1 << 40, 1 << 62, math.maxinteger } do -- as an array it would have no end
+      local text = written { [n] = "a", n = n }
+      assert.truthy(text:find(('"%d":"a"'):format(n), 1, true) and text:find(('"n":%d'):format(n), 1, true))
+    end
   end)
 
   it("reads its tables raw, but one that has __tojson, as Node calls toJSON", function()

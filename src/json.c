@@ -10,7 +10,7 @@
 #include "error.h"
 #include "json_syntax.h"
 
-enum { DEEPEST = 1000 };
+enum { DEEPEST = 1000, MOST_PACKED = 1000000 /* by table.pack: Lua's stack has no room for more */ };
 
 /* ---- the library ---- */
 
@@ -144,7 +144,7 @@ static bool is_misread(lua_State *L, int index) {
       return false;
     }
   }
-  return number && (highest == 0 || n < highest || n > 2 * highest + 10);
+  return number && (highest == 0 || n < highest || n > MOST_PACKED || n > 2 * highest + 10);
 }
 
 /* Pushes a shallow copy of the table at index. */
@@ -322,9 +322,9 @@ static bool check_syntax(lua_State *L, int index) {
   if (at == size) {
     lua_pushliteral(L, "it ends too early");
   } else if (isprint((unsigned char)text[at])) {
-    lua_pushfstring(L, "unexpected %c at byte %d", text[at], (int)at + 1);
+    lua_pushfstring(L, "unexpected %c at byte %I", text[at], (LUAI_UACINT)at + 1);
   } else {
-    lua_pushfstring(L, "unexpected byte %d at byte %d", (unsigned char)text[at], (int)at + 1);
+    lua_pushfstring(L, "unexpected byte %d at byte %I", (unsigned char)text[at], (LUAI_UACINT)at + 1);
   }
   return false;
 }
