@@ -96,6 +96,11 @@ int cnet_trunc32(double x) {
   return (int)(int32_t)(uint32_t)x;
 }
 
+size_t cnet_to_size(lua_Number n) {
+  const size_t largest = PTRDIFF_MAX;
+  return n < (lua_Number)largest ? (size_t)n : largest;
+}
+
 bool cnet_is_pipe_name(lua_State *L, int index) {
   return lua_type(L, index) == LUA_TSTRING && !(cnet_to_number(L, index) >= 0);
 }
@@ -150,6 +155,11 @@ lua_Integer cnet_get_integer(lua_State *L, int table, const char *name) {
   n = lua_tointeger(L, -1);
   lua_pop(L, 1);
   return n;
+}
+
+int cnet_get_int(lua_State *L, int table, const char *name) {
+  lua_Integer n = cnet_get_integer(L, table, name);
+  return n > INT_MAX ? INT_MAX : n < INT_MIN ? INT_MIN : (int)n;
 }
 
 void cnet_set_integer(lua_State *L, int table, const char *name, lua_Integer n) {

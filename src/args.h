@@ -4,8 +4,10 @@
 #ifndef CNET_ARGS_H
 #define CNET_ARGS_H
 
+#include <limits.h>
 #include <lua.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Takes nil arguments from the end, down to index `first`: a trailing nil is an absent argument, and what stands before
  * it may be the callback. */
@@ -16,6 +18,11 @@ bool cnet_truthy(lua_State *L, int index);
 double cnet_to_number(lua_State *L, int index);
 /* ~~x */
 int cnet_trunc32(double x);
+/* A number that is not below 0 as a size; one that no size can have is the largest of which Lua has an integer. */
+size_t cnet_to_size(lua_Number n);
+/* A number of elements, which is not below 0, as lua_createtable and lua_checkstack take it. What does not fit is more
+ * than there can be: these two refuse it by themselves. */
+static inline int cnet_places(lua_Integer n) { return n < INT_MAX ? (int)n : INT_MAX; }
 /* Is it a path rather than a port: a string that is no number of 0 or more? */
 bool cnet_is_pipe_name(lua_State *L, int index);
 /* A port of 0 (1 unless allow_zero) to 65535, as a number or a numeric string; else ERR_SOCKET_BAD_PORT. */
@@ -29,6 +36,9 @@ void cnet_check_function(lua_State *L, int index, const char *name);
 /* Fields of a table of ours: what is no string is NULL, and what is no number 0. The table keeps the string alive. */
 const char *cnet_get_string(lua_State *L, int table, const char *name);
 lua_Integer cnet_get_integer(lua_State *L, int table, const char *name);
+/* The same for a port, a family, a libuv error: a table that came from another process may have anything there, and
+ * what is no int is the nearest one, so that it stays as wrong as it was. */
+int cnet_get_int(lua_State *L, int table, const char *name);
 void cnet_set_integer(lua_State *L, int table, const char *name, lua_Integer n);
 /* Sets the field to the value at index value. */
 void cnet_set_value(lua_State *L, int table, const char *name, int value);

@@ -18,14 +18,24 @@
 /* Node binds and connects by the family it was told: an address of the other one is EINVAL. */
 static bool has_family(const char *ip, int family) { return cnet_is_ip(ip, strlen(ip)) == family; }
 
-/* Binds to the plan's local address; 0, or the error, which is pushed. */
+static lua_Number local_port_of(lua_State *L, int plan) {
+  lua_Number port;
+  lua_getfield(L, plan, "localPort");
+  port = lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  return port;
+}
+
+/* Binds to the plan's local address; 0, or the error, which is pushed. As in Node the port is any number: what is none
+ * is bound as its lowest bits say, and told as a port that is in use. */
 static int bind_local(lua_State *L, cnet_socket *s, int plan, int family) {
   const char *ip = cnet_get_string(L, plan, "localAddress");
-  int port = (int)cnet_get_integer(L, plan, "localPort"), status;
+  lua_Number port = local_port_of(L, plan);
+  int status;
   cnet_address bound;
   if (!ip && port == 0) return 0;
   if (!ip) ip = family == 4 ? "0.0.0.0" : "::";
-  status = has_family(ip, family) ? cnet_handle_bind(s->handle, ip, port, 0, false) : UV_EINVAL;
+  status = has_family(ip, family) ? cnet_handle_bind(s->handle, ip, cnet_trunc32(port), 0, false) : UV_EINVAL;
   /* EADDRINUSE may not show before connect, which would then bind to some other port */
   if (status == 0 && port > 0) {
     status = cnet_handle_sockname(s->handle, &bound);
@@ -41,22 +51,24 @@ static int bind_local(lua_State *L, cnet_socket *s, int plan, int family) {
 
 /* Pushes the error of the attempt at index attempt. */
 static void push_connect_error(lua_State *L, int attempt, int status) {
-  int plan, address, port = (int)cnet_get_integer(L, attempt, "port");
+  int plan, address, port = cnet_get_int(L, attempt, "port");
   const char *ip;
-  lua_Integer local_port;
+  bool local;
   lua_getfield(L, attempt, "plan");
   lua_getfield(L, attempt, "address");
   address = lua_gettop(L);
   plan = address - 1;
   ip = cnet_get_string(L, plan, "localAddress");
-  local_port = cnet_get_integer(L, plan, "localPort");
+  local = local_port_of(L, plan) != 0;
   if (!ip) ip = cnet_get_integer(L, attempt, "family") == 4 ? "0.0.0.0" : "::";
-  if (local_port) {
-    lua_pushfstring(L, "%s:%d", ip, (int)local_port);
+  if (local) {
+    lua_getfield(L, plan, "localPort");
+    lua_pushfstring(L, "%s:%s", ip, lua_tostring(L, -1));
     cnet_error_push_endpoint(L, status, "connect", address, port, lua_tostring(L, -1));
     lua_pushstring(L, ip);
     lua_setfield(L, -2, "localAddress");
-    cnet_set_integer(L, lua_gettop(L), "localPort", local_port);
+    lua_getfield(L, plan, "localPort");
+    lua_setfield(L, -2, "localPort");
   } else {
     cnet_error_push_endpoint(L, status, "connect", address, port, NULL);
   }
@@ -74,8 +86,7 @@ static void push_immediate_error(lua_State *L, cnet_socket *s, int attempt, int 
   } else {
     lua_pushliteral(L, "undefined:undefined");
   }
-  cnet_error_push_endpoint(L, status, "connect", address, (int)cnet_get_integer(L, attempt, "port"),
-                           lua_tostring(L, -1));
+  cnet_error_push_endpoint(L, status, "connect", address, cnet_get_int(L, attempt, "port"), lua_tostring(L, -1));
   lua_replace(L, address);
   lua_settop(L, address);
 }
@@ -130,7 +141,8 @@ static void on_connect(lua_State *L, int self, int attempt, int status) {
 
 static int start_connect(lua_State *L, cnet_socket *s, int self, int attempt, cnet_request_done done) {
   const char *address = cnet_get_string(L, attempt, "address");
-  int status, family = (int)cnet_get_integer(L, attempt, "family");
+  int family = cnet_get_int(L, attempt, "family");
+  size_t length;
   if (family && !has_family(address, family)) return UV_EINVAL;
   if (s->handle->closing) return UV_EBADF; /* by a server that holds it too */
   if (s->handle->listens) return UV_EISCONN;
@@ -139,17 +151,17 @@ static int start_connect(lua_State *L, cnet_socket *s, int self, int attempt, cn
   cnet_set_value(L, lua_gettop(L), "attempt", attempt);
   lua_pop(L, 1);
   lua_pushvalue(L, attempt);
-  if (family) return cnet_handle_connect(L, s->handle, self, address, (int)cnet_get_integer(L, attempt, "port"), done);
+  if (family) return cnet_handle_connect(L, s->handle, self, address, cnet_get_int(L, attempt, "port"), done);
   lua_pushvalue(L, attempt);
   lua_getfield(L, attempt, "address");
-  status = (int)lua_rawlen(L, -1);
+  length = lua_rawlen(L, -1);
   lua_pop(L, 2);
-  return cnet_handle_connect_path(L, s->handle, self, address, (size_t)status, done);
+  return cnet_handle_connect_path(L, s->handle, self, address, length, done);
 }
 
 /* Does the socket's blockList forbid the attempt's address? Then the error is pushed. */
 static bool is_blocked(lua_State *L, int self, int attempt) {
-  int top = lua_gettop(L), family = (int)cnet_get_integer(L, attempt, "family");
+  int top = lua_gettop(L), family = cnet_get_int(L, attempt, "family");
   const char *ip = cnet_get_string(L, attempt, "address");
   bool blocked = family != 0 && cnet_class_slot(L, self, CNET_SLOT_BLOCK_LIST) != LUA_TNIL &&
                  cnet_block_list_blocks(L, -1, ip, family);
@@ -159,7 +171,7 @@ static bool is_blocked(lua_State *L, int self, int attempt) {
 }
 
 void cnet_attempt_one(lua_State *L, cnet_socket *s, int self, int plan, int attempt) {
-  int status, family = (int)cnet_get_integer(L, attempt, "family");
+  int status, family = cnet_get_int(L, attempt, "family");
   if (is_blocked(L, self, attempt) || (family && bind_local(L, s, plan, family) < 0)) {
     cnet_stream_destroy_top(L, &s->stream, self);
     return;
@@ -266,17 +278,11 @@ static void on_attempt(lua_State *L, int self, int attempt, int status) {
 
 /* All addresses are tried: the socket fails with what each of them said. */
 static void give_up(lua_State *L, cnet_socket *s, int self, int plan) {
-  lua_Integer i, n;
-  int errors;
   lua_getfield(L, plan, "errors");
-  errors = lua_gettop(L);
-  n = (lua_Integer)lua_rawlen(L, errors);
-  if (n == 0) {
+  if (lua_rawlen(L, -1) == 0) {
     cnet_error_push(L, "Error", "ERR_SOCKET_CONNECTION_TIMEOUT", "Socket connection timeout");
   } else {
-    luaL_checkstack(L, (int)n + 8, NULL);
-    for (i = 1; i <= n; i++) lua_rawgeti(L, errors, i);
-    cnet_error_push_aggregate(L, (int)n);
+    cnet_error_push_aggregate(L);
   }
   cnet_stream_destroy_top(L, &s->stream, self);
 }
@@ -295,12 +301,12 @@ static int renew_handle(lua_State *L, cnet_socket *s, int self) {
 static int try_address(lua_State *L, cnet_socket *s, int self, int plan, int attempt) {
   int status;
   if (is_blocked(L, self, attempt)) return UV_EACCES;
-  status = bind_local(L, s, plan, (int)cnet_get_integer(L, attempt, "family"));
+  status = bind_local(L, s, plan, cnet_get_int(L, attempt, "family"));
   if (status < 0) return status;
   emit_attempt(L, self, "connectionAttempt", attempt, 0);
   if (!s->handle || !s->connecting) return 0;
   cnet_class_slot(L, self, CNET_SLOT_ATTEMPTED);
-  lua_pushfstring(L, "%s:%d", cnet_get_string(L, attempt, "address"), (int)cnet_get_integer(L, attempt, "port"));
+  lua_pushfstring(L, "%s:%d", cnet_get_string(L, attempt, "address"), cnet_get_int(L, attempt, "port"));
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
   lua_pop(L, 1);
   status = start_connect(L, s, self, attempt, on_attempt);
@@ -329,7 +335,7 @@ static void connect_next(lua_State *L, cnet_socket *s, int self, int plan, bool 
     cnet_set_integer(L, plan, "current", current);
     if (current > 1 && renew_handle(L, s, self) < 0) break;
     lua_rawgeti(L, top + 1, current);
-    cnet_attempt_push(L, plan, cnet_get_string(L, top + 2, "address"), (int)cnet_get_integer(L, top + 2, "family"));
+    cnet_attempt_push(L, plan, cnet_get_string(L, top + 2, "address"), cnet_get_int(L, top + 2, "family"));
     cnet_set_integer(L, top + 3, "index", current);
     status = try_address(L, s, self, plan, top + 3);
     if (status < 0) {
@@ -361,7 +367,7 @@ static void push_timeout_error(lua_State *L, int plan) {
     return;
   }
   lua_getfield(L, plan, "host");
-  cnet_error_push_endpoint(L, UV_ETIMEDOUT, "connect", lua_gettop(L), (int)cnet_get_integer(L, plan, "port"), NULL);
+  cnet_error_push_endpoint(L, UV_ETIMEDOUT, "connect", lua_gettop(L), cnet_get_int(L, plan, "port"), NULL);
   lua_getfield(L, -1, "address");
   lua_setfield(L, -2, "hostname");
   lua_pushnil(L);

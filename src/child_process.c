@@ -184,7 +184,7 @@ static int tick_failed(lua_State *L) {
   lua_settop(L, 1);
   finish(L, p, 1);
   cnet_class_slot(L, 1, SLOT_FILE);
-  cnet_spawn_push_error(L, (int)p->code, 2);
+  cnet_spawn_push_error(L, (int)p->code, 2); /* the libuv error of start */
   push_arguments(L, 1);
   lua_setfield(L, 3, "spawnargs");
   cnet_emit(L, 1, "error", 1);

@@ -150,7 +150,7 @@ static int listener_reply(lua_State *L) { /* (reply, native), or nothing; upvalu
   lua_pushvalue(L, lua_upvalueindex(2));
   set_asked(L, SHARE, false);
   if (lua_isnil(L, REPLY)) return 0;
-  status = (int)cnet_get_integer(L, REPLY, "errno");
+  status = cnet_get_int(L, REPLY, "errno");
   if (status == 0) take_key(L, SHARE, REPLY);
   lua_pushvalue(L, lua_upvalueindex(3));
   lua_pushvalue(L, SHARE);
@@ -162,7 +162,7 @@ static int listener_reply(lua_State *L) { /* (reply, native), or nothing; upvalu
 
 static int listener_listening(lua_State *L) { /* upvalue 2: the share */
   enum { SHARE = 1, WORKER, MESSAGE };
-  int port;
+  lua_Integer port;
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(2));
   if (is_over(L, SHARE)) return 0;
@@ -175,7 +175,7 @@ static int listener_listening(lua_State *L) { /* upvalue 2: the share */
   lua_getfield(L, -1, "address");
   lua_insert(L, -2);
   lua_call(L, 1, 1);
-  port = lua_istable(L, -1) ? (int)cnet_get_integer(L, -1, "port") : 0;
+  port = lua_istable(L, -1) ? cnet_get_integer(L, -1, "port") : 0;
   if (port > 0) cnet_set_integer(L, MESSAGE, "port", port);
   lua_settop(L, MESSAGE);
   tell(L, 0);

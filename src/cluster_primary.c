@@ -109,7 +109,7 @@ static void act_query_server(lua_State *L, int worker, int message, int native) 
   (void)native;
   if (cnet_worker_exits_after_disconnect(L, worker)) return;
   cnet_query_push_place(L, message);
-  lua_pushfstring(L, ":%d", (int)cnet_get_integer(L, message, "index"));
+  lua_pushfstring(L, ":%I", (LUAI_UACINT)cnet_get_integer(L, message, "index"));
   lua_concat(L, 2);
   status = push_share(L, key, message);
   push_answer(L, message, key, status);

@@ -116,13 +116,14 @@ static cnet_handle *check_port(cnet_handle *h, int port, int *status) {
 }
 
 static cnet_handle *open_port(lua_State *L, cnet_runtime *rt, int message, lua_Integer port, int *status) {
-  cnet_listen_options o = {.kind = CNET_LISTEN_PORT, .port = (int)port};
+  cnet_listen_options o = {.kind = CNET_LISTEN_PORT};
   cnet_listener_place at;
   cnet_handle *h;
   if (port > 65535) {
     *status = UV_EINVAL;
     return NULL;
   }
+  o.port = (int)port;
   o.ipv6_only = cnet_get_integer(L, message, "flags") & UV_TCP_IPV6ONLY;
   h = cnet_listener_open(rt, &o, cnet_get_string(L, message, "address"), NULL, &at, status);
   return h ? check_port(h, o.port, status) : NULL;
@@ -158,6 +159,6 @@ cnet_handle *cnet_query_open(lua_State *L, cnet_runtime *rt, int message, int *s
     *status = UV_ENOTSUP;
     return NULL;
   }
-  if (fd >= 0) return open_fd(rt, fd > 0x7fffffff ? -1 : (int)fd, status);
+  if (fd >= 0) return open_fd(rt, fd > INT_MAX ? -1 : (int)fd, status);
   return port >= 0 ? open_port(L, rt, message, port, status) : open_path(L, rt, message, status);
 }

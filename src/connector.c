@@ -36,7 +36,7 @@ static void fail_in_tick(lua_State *L, cnet_socket *s, int self) {
 
 /* ERR_INVALID_ADDRESS_FAMILY, with the place that was asked for. */
 static void push_family_error(lua_State *L, int plan, int family) {
-  int port = (int)cnet_get_integer(L, plan, "port"), host;
+  int port = cnet_get_int(L, plan, "port"), host;
   lua_getfield(L, plan, "host");
   host = lua_gettop(L);
   lua_pushliteral(L, "Invalid address family: ");
@@ -103,7 +103,7 @@ static int on_lookup_one(lua_State *L) {
     fail_in_tick(L, s, self);
   } else {
     cnet_socket_touch(L, s, self);
-    cnet_attempt_one(L, s, self, plan, cnet_attempt_push(L, plan, lua_tostring(L, 2), (int)lua_tointeger(L, 3)));
+    cnet_attempt_one(L, s, self, plan, cnet_attempt_push(L, plan, lua_tostring(L, 2), lua_tonumber(L, 3) == 4 ? 4 : 6));
   }
   return 0;
 }
@@ -222,9 +222,8 @@ static int on_lookup_all(lua_State *L) {
   cnet_socket_touch(L, s, self);
   if (n == 1) {
     lua_rawgeti(L, candidates, 1);
-    cnet_attempt_one(
-        L, s, self, plan,
-        cnet_attempt_push(L, plan, cnet_get_string(L, 6, "address"), (int)cnet_get_integer(L, 6, "family")));
+    cnet_attempt_one(L, s, self, plan,
+                     cnet_attempt_push(L, plan, cnet_get_string(L, 6, "address"), cnet_get_int(L, 6, "family")));
     return 0;
   }
   cnet_attempt_all(L, s, self, plan, candidates);
@@ -233,7 +232,7 @@ static int on_lookup_all(lua_State *L) {
 
 static int tick_connect_ip(lua_State *L) { /* (socket, plan, family) */
   cnet_socket *s = cnet_socket_at(L, 1);
-  int family = (int)lua_tointeger(L, 3);
+  int family = (int)lua_tointeger(L, 3); /* 4 or 6 */
   lua_settop(L, 2);
   if (s->connecting) cnet_attempt_one(L, s, 1, 2, cnet_attempt_push(L, 2, cnet_get_string(L, 2, "host"), family));
   return 0;
@@ -306,7 +305,7 @@ static bool check_auto_select(lua_State *L, cnet_runtime *rt, int options) {
 
 /* Pushes the plan of a connect to a host: checks what Node checks before the lookup. */
 static int push_plan(lua_State *L, cnet_runtime *rt, int self, int options) {
-  int plan;
+  int plan, whole;
   lua_createtable(L, 0, 8);
   plan = lua_gettop(L);
   cnet_set_value(L, plan, "socket", self);
@@ -322,7 +321,11 @@ static int push_plan(lua_State *L, cnet_runtime *rt, int self, int options) {
   lua_settop(L, plan);
   if (lua_getfield(L, options, "localPort") != LUA_TNIL && cnet_truthy(L, -1)) {
     if (lua_type(L, -1) != LUA_TNUMBER) cnet_error_arg_type(L, "property", "options.localPort", "of type number", -1);
-    cnet_set_integer(L, plan, "localPort", cnet_trunc32(lua_tonumber(L, -1)));
+    if (lua_tointegerx(L, -1, &whole), whole) { /* 80.0 is 80 */
+      cnet_set_integer(L, plan, "localPort", lua_tointeger(L, -1));
+    } else {
+      cnet_set_value(L, plan, "localPort", lua_gettop(L));
+    }
   }
   lua_settop(L, plan);
   if (lua_getfield(L, options, "port") != LUA_TNIL) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "args.h"
 #include "error.h"
 #include "strict.h"
 
@@ -66,9 +67,9 @@ static int push_entry(lua_State *L, int self, int name) {
   return type;
 }
 
-static int entry_count(lua_State *L, int self, int name) {
+static lua_Integer entry_count(lua_State *L, int self, int name) {
   int type = push_entry(L, self, name);
-  int n = type == LUA_TFUNCTION ? 1 : type == LUA_TTABLE ? (int)lua_rawlen(L, -1) : 0;
+  lua_Integer n = type == LUA_TFUNCTION ? 1 : type == LUA_TTABLE ? (lua_Integer)lua_rawlen(L, -1) : 0;
   lua_pop(L, 1);
   return n;
 }
@@ -153,8 +154,8 @@ static bool emit(lua_State *L, cnet_runtime *rt, int self, int nargs) {
   if (type == LUA_TFUNCTION) {
     call_listener(L, rt, self, entry, first, nargs);
   } else if (type == LUA_TTABLE) {
-    int i, n = (int)lua_rawlen(L, entry);
-    luaL_checkstack(L, n + nargs + 4, "too many listeners");
+    int i, n = cnet_places((lua_Integer)lua_rawlen(L, entry));
+    luaL_checkstack(L, cnet_places((lua_Integer)n + nargs + 4), "too many listeners");
     for (i = 1; i <= n; i++) lua_rawgeti(L, entry, i);
     for (i = 1; i <= n; i++) call_listener(L, rt, self, entry + i, first, nargs);
   }
@@ -427,7 +428,7 @@ static void clear_all(lua_State *L, cnet_runtime *rt, int self) {
   lua_Integer i, n;
   push_listeners_table(L, self);
   n = (lua_Integer)lua_rawlen(L, -1);
-  lua_createtable(L, (int)n, 0);
+  lua_createtable(L, cnet_places(n), 0);
   names = lua_gettop(L);
   for (i = 1; i <= n; i++) {
     lua_rawgeti(L, names - 1, i);
@@ -499,7 +500,7 @@ static int method_remove_all_listeners(lua_State *L) {
 }
 
 static int method_listener_count(lua_State *L) {
-  int n = 0;
+  lua_Integer n = 0;
   cnet_class_self(L, CNET_EVENT_EMITTER);
   check_name(L, 2);
   cnet_strict_event(L, cnet_runtime_of(L), 1, 2);
@@ -620,8 +621,8 @@ void cnet_emitter_off(lua_State *L, cnet_runtime *rt, int self, const char *even
   lua_settop(L, fn - 1);
 }
 
-int cnet_emitter_count(lua_State *L, int self, const char *event) {
-  int n;
+lua_Integer cnet_emitter_count(lua_State *L, int self, const char *event) {
+  lua_Integer n;
   lua_pushstring(L, event);
   n = entry_count(L, self, lua_gettop(L));
   lua_pop(L, 1);

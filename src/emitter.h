@@ -32,7 +32,7 @@ void cnet_emitter_off(lua_State *L, cnet_runtime *rt, int self, const char *even
 /* Calls a method of net.EventEmitter itself, with the nargs arguments on top, self being the first; leaves one result.
  */
 void cnet_emitter_call(lua_State *L, const char *method, int nargs);
-int cnet_emitter_count(lua_State *L, int self, const char *event);
+lua_Integer cnet_emitter_count(lua_State *L, int self, const char *event);
 /* Pushes the emitter whose event the running internal listener hears, and returns it. A script can get hold of such a
  * listener and call it: raises unless there is an emitter of this class. */
 void *cnet_emitter_push_self(lua_State *L, cnet_class_id id);

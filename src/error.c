@@ -87,8 +87,18 @@ void cnet_error_push_system(lua_State *L, int status, const char *syscall) {
   cnet_error_push_endpoint(L, status, syscall, 0, 0, NULL);
 }
 
+/* Pushes the port, an integer if it is whole. */
+static void push_port(lua_State *L, lua_Number port) {
+  lua_Integer whole;
+  if (lua_numbertointeger(port, &whole) && (lua_Number)whole == port) {
+    lua_pushinteger(L, whole);
+  } else {
+    lua_pushnumber(L, port);
+  }
+}
+
 /* Pushes " address:port", " address" or "". Not by a format: an abstract socket's name has a NUL in it. */
-static void push_where(lua_State *L, int address, int port) {
+static void push_where(lua_State *L, int address, lua_Number port) {
   if (!address && port <= 0) {
     lua_pushliteral(L, "");
     return;
@@ -100,7 +110,9 @@ static void push_where(lua_State *L, int address, int port) {
     lua_pushliteral(L, "null");
   }
   if (port > 0) {
-    lua_pushfstring(L, ":%d", port);
+    lua_pushliteral(L, ":");
+    push_port(L, port);
+    lua_concat(L, 2);
   } else {
     lua_pushliteral(L, "");
   }
@@ -108,7 +120,7 @@ static void push_where(lua_State *L, int address, int port) {
 }
 
 /* Pops the message; code is the index of the code, whose place the error takes. */
-static void push_with_endpoint(lua_State *L, int status, int code, const char *syscall, int address, int port) {
+static void push_with_endpoint(lua_State *L, int status, int code, const char *syscall, int address, lua_Number port) {
   push_bare(L, "Error");
   set_system(L, status, lua_tostring(L, code), syscall);
   if (address) {
@@ -116,7 +128,7 @@ static void push_with_endpoint(lua_State *L, int status, int code, const char *s
     lua_setfield(L, -2, "address");
   }
   if (port != 0) {
-    lua_pushinteger(L, port);
+    push_port(L, port);
     lua_setfield(L, -2, "port");
   }
   lua_replace(L, code);
@@ -134,7 +146,7 @@ void cnet_error_push_listen(lua_State *L, int status, int address, int port) {
   push_with_endpoint(L, status, code, "listen", address, port);
 }
 
-void cnet_error_push_endpoint(lua_State *L, int status, const char *syscall, int address, int port,
+void cnet_error_push_endpoint(lua_State *L, int status, const char *syscall, int address, lua_Number port,
                               const char *details) {
   int code;
   push_code(L, status);
@@ -161,19 +173,16 @@ void cnet_error_push_lookup(lua_State *L, int status, const char *hostname) {
   lua_replace(L, code);
 }
 
-void cnet_error_push_aggregate(lua_State *L, int n) {
-  int i, first = lua_gettop(L) - n + 1;
-  lua_createtable(L, n, 0);
-  lua_insert(L, first);
-  for (i = n; i > 0; i--) lua_rawseti(L, first, i);
+void cnet_error_push_aggregate(lua_State *L) {
+  int errors = lua_gettop(L);
   lua_pushliteral(L, "");
   push_bare(L, "AggregateError");
-  lua_rawgeti(L, first, 1);
+  lua_rawgeti(L, errors, 1);
   lua_getfield(L, -1, "code");
   lua_setfield(L, -3, "code");
   lua_pop(L, 1);
-  lua_insert(L, first);
-  lua_setfield(L, first, "errors");
+  lua_insert(L, errors);
+  lua_setfield(L, errors, "errors");
 }
 
 void cnet_error_push_abort(lua_State *L) { cnet_error_push(L, "AbortError", "ABORT_ERR", "The operation was aborted"); }

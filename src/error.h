@@ -22,13 +22,14 @@ void cnet_error_push_system(lua_State *L, int status, const char *syscall);
 /* "listen EADDRINUSE: address already in use 127.0.0.1:80": also address (the string at that index, 0 for none) and
  * port; a port of 0 is left out, -1 (a path) is shown as a field only. */
 void cnet_error_push_listen(lua_State *L, int status, int address, int port);
-/* "connect ECONNREFUSED 127.0.0.1:80[ - Local (127.0.0.1:99)]"; the address likewise; details may be NULL. */
-void cnet_error_push_endpoint(lua_State *L, int status, const char *syscall, int address, int port,
+/* "connect ECONNREFUSED 127.0.0.1:80[ - Local (127.0.0.1:99)]"; the address likewise; the port is shown as a script
+ * gave it, though it be none; details may be NULL. */
+void cnet_error_push_endpoint(lua_State *L, int status, const char *syscall, int address, lua_Number port,
                               const char *details);
 /* "getaddrinfo ENOTFOUND name", with hostname. */
 void cnet_error_push_lookup(lua_State *L, int status, const char *hostname);
-/* Pops n errors and pushes the AggregateError of them. */
-void cnet_error_push_aggregate(lua_State *L, int n);
+/* Replaces the array of errors on top by the AggregateError of them. */
+void cnet_error_push_aggregate(lua_State *L);
 /* AbortError, code ABORT_ERR. */
 void cnet_error_push_abort(lua_State *L);
 

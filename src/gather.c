@@ -31,7 +31,7 @@ static void flush(lua_State *L, cnet_runtime *rt) {
   luaL_checkstack(L, 10, NULL);
   cnet_handle_push_object(L, h);
   lua_pushlstring(L, g->bytes + (sent > 0 ? sent : 0), size - (size_t)(sent > 0 ? sent : 0));
-  h->owner->on_unsent(L, lua_gettop(L) - 1, lua_gettop(L), sent < 0 ? (int)sent : 0);
+  h->owner->on_unsent(L, lua_gettop(L) - 1, lua_gettop(L), sent < 0 ? (int)sent : 0); /* a libuv error */
   cnet_ticks_move(L, rt, last, tick);
   lua_pop(L, 2);
 }

@@ -57,7 +57,7 @@ int cnet_handle_set_keepalive(cnet_handle *h, bool on, int delay, int interval, 
     int one = 1;
     status = setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one) == 0 ? 0 : uv_translate_sys_error(errno);
   } else {
-    status = uv_tcp_keepalive(&h->uv.tcp, on, (unsigned)delay);
+    status = uv_tcp_keepalive(&h->uv.tcp, on, (unsigned)delay); /* not looked at where it is below 0: off */
   }
   if (status == 0 && on && interval > 0) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
   if (status == 0 && on && count > 0) setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);

@@ -70,5 +70,5 @@ void cnet_path_push_shortest(lua_State *L, int path) {
   lua_pop(L, 1);
   for (common = 0; common < ups; common++) lua_pushliteral(L, "../");
   lua_pushlstring(L, rest, i);
-  lua_concat(L, (int)ups + 1);
+  lua_concat(L, (int)ups + 1); /* parts of a directory of fewer than DIRECTORY_LIMIT bytes */
 }

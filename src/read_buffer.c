@@ -5,7 +5,7 @@
 void cnet_read_buffer_append(lua_State *L, cnet_stream *s, int self) {
   cnet_class_slot_table(L, self, CNET_SLOT_READ_BUFFER);
   lua_pushvalue(L, -2);
-  lua_rawseti(L, -2, (lua_Integer)s->r_last + 1);
+  lua_rawseti(L, -2, s->r_last + 1);
   s->r_last++;
   s->r_length += lua_rawlen(L, -2);
   lua_pop(L, 2);
@@ -48,10 +48,10 @@ void cnet_read_buffer_prepend(lua_State *L, cnet_stream *s, int self) {
   }
   cnet_class_slot(L, self, CNET_SLOT_READ_BUFFER);
   if (s->r_first == 1) {
-    unsigned i;
+    lua_Integer i;
     for (i = s->r_last; i >= s->r_first; i--) {
       lua_rawgeti(L, chunk + 1, i);
-      lua_rawseti(L, chunk + 1, (lua_Integer)i + 1);
+      lua_rawseti(L, chunk + 1, i + 1);
     }
     s->r_first++;
     s->r_last++;

@@ -78,7 +78,9 @@ struct cnet_runtime {
   int handler; /* stack index of net.run's message handler, 0 for none */
 
   int pins, ticks, self, entry; /* registry references */
-  int last_place;               /* the places given out in the pins: 1 .. last_place, but for those that are free */
+  /* the places given out in the pins: 1 .. last_place, as many as handles were there at once, but for those that are
+   * free */
+  int last_place;
   int *free_places, free_count, free_size;
   lua_Integer tick_head, tick_tail;
 
@@ -111,7 +113,7 @@ struct cnet_runtime {
   void (*flush)(lua_State *L, cnet_runtime *rt);
   bool in_body;                               /* a callback runs: it may gather */
   void (*hot_stand_in)(lua_State *L, int fn); /* see emitter.c and pipe.c */
-  unsigned last_server_key;                   /* see server_holders.c */
+  lua_Integer last_server_key;                /* see server_holders.c */
   const struct cnet_primary_ops *primary;     /* in a worker of a cluster; NULL elsewhere. See server_listen.h */
   void *spare_request;                        /* one that could not be pinned, for the next; see handle_requests.c */
   struct cnet_socket_file *socket_files;      /* of the servers that listen; see socket_file.h */

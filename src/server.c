@@ -158,10 +158,7 @@ static int set_keep_alive_initial_delay(lua_State *L) { /* in seconds, as Node's
   return 0;
 }
 
-static size_t high_water_mark_of(lua_Number n) {
-  if (!(n >= 0)) return CNET_DEFAULT_HIGH_WATER_MARK;
-  return n < 9e15 ? (size_t)n : SIZE_MAX;
-}
+static size_t high_water_mark_of(lua_Number n) { return n >= 0 ? cnet_to_size(n) : CNET_DEFAULT_HIGH_WATER_MARK; }
 
 static int get_high_water_mark(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)self_server(L)->accept.high_water_mark);
@@ -258,7 +255,7 @@ static int server_tostring(lua_State *L) {
   } else if (s->remote && push_sockname(L, 1) == LUA_TTABLE) {
     const char *ip = cnet_get_string(L, 2, "address");
     lua_pushfstring(L, ip && strchr(ip, ':') ? "net.Server ([%s]:%d)" : "net.Server (%s:%d)", ip,
-                    (int)cnet_get_integer(L, 2, "port"));
+                    cnet_get_int(L, 2, "port"));
   } else if (s->remote || s->handle->kind != CNET_HANDLE_TCP) {
     lua_settop(L, 1);
     cnet_class_slot(L, 1, CNET_SLOT_SERVER_PATH);

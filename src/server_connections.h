@@ -21,11 +21,11 @@ typedef struct {
   cnet_handle *handle;
   cnet_socket_group group;
   cnet_socket_options accept;
-  unsigned listening_id; /* each listen and close: what was begun before is void */
-  bool beginning;        /* a host is looked up, or a primary asked, to listen */
-  bool collected;        /* its __gc has run, and will not run again; a finalizer older than it may still have it */
-  bool remote;           /* it listens without a handle: another process accepts for it */
-  cnet_timer remote_ref; /* meanwhile: what a handle would do to keep the loop alive */
+  lua_Integer listening_id; /* each listen and close: what was begun before is void */
+  bool beginning;           /* a host is looked up, or a primary asked, to listen */
+  bool collected;           /* its __gc has run, and will not run again; a finalizer older than it may still have it */
+  bool remote;              /* it listens without a handle: another process accepts for it */
+  cnet_timer remote_ref;    /* meanwhile: what a handle would do to keep the loop alive */
   bool unref, drop_max_connection;
   unsigned closing_holders;   /* that have not said yet that all sockets of a closed server are closed */
   lua_Number max_connections; /* infinite: no limit */

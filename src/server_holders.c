@@ -19,7 +19,7 @@ void cnet_server_push_key(lua_State *L, int self) {
   cnet_runtime *rt = cnet_server_runtime(cnet_server_at(L, self));
   if (cnet_class_slot(L, self, CNET_SLOT_SERVER_KEY) != LUA_TNIL) return;
   lua_pop(L, 1);
-  lua_pushfstring(L, "cnet:%d:%d", (int)uv_os_getpid(), (int)++rt->last_server_key);
+  lua_pushfstring(L, "cnet:%d:%I", (int)uv_os_getpid(), (LUAI_UACINT)++rt->last_server_key);
   lua_pushvalue(L, -1);
   cnet_class_set_slot(L, self, CNET_SLOT_SERVER_KEY);
 }
@@ -84,10 +84,11 @@ static void finish_counting(lua_State *L, int index, int err) {
 
 static int listener_count(lua_State *L) { /* (err, count); upvalue 2: the counting */
   counting *c = lua_touserdata(L, lua_upvalueindex(2));
+  lua_Integer count = lua_tointeger(L, 2);
   lua_settop(L, 2);
   lua_pushvalue(L, lua_upvalueindex(2));
   c->left--;
-  c->total += lua_tointeger(L, 2);
+  if (count > 0) c->total += count < LUA_MAXINTEGER - c->total ? count : LUA_MAXINTEGER - c->total;
   if (!lua_isnil(L, 1)) {
     finish_counting(L, 3, 1);
   } else if (c->left == 0) {

@@ -58,7 +58,7 @@ static cnet_handle *handle_at(lua_State *L, int index, bool *taken) {
 /* (server, listening id): 'close' after a failed listen, unless something was begun since */
 static int tick_close_after_failure(lua_State *L) {
   cnet_server *s = lua_touserdata(L, 1);
-  if (s->listening_id != (unsigned)lua_tointeger(L, 2)) return 0;
+  if (s->listening_id != lua_tointeger(L, 2)) return 0;
   if (cnet_server_is_drained(s)) cnet_emit(L, 1, "close", 0);
   return 0;
 }
@@ -162,7 +162,7 @@ int cnet_server_listen_on(lua_State *L, cnet_server *s, int self, cnet_native *n
 
 /* ---- listen in a worker of a cluster ---- */
 
-/* Upvalues of an answer's listener. The address is nil if none was asked for. */
+/* Upvalues of an answer's listener. The address is nil if none was asked for; the port and the backlog were ints. */
 enum { ANSWER_SERVER = 2, ANSWER_ID, ANSWER_ADDRESS, ANSWER_PORT, ANSWER_BACKLOG, ANSWER_LAST = ANSWER_BACKLOG };
 
 /* A port that was taken shows only here if the primary bound a handle and did not look: it has another port. */
@@ -172,7 +172,7 @@ static int check_port(lua_State *L, int share, const cnet_native *native, int po
   if (native && native->handle) {
     cnet_handle_sockname(native->handle, &address);
   } else if (lua_getfield(L, share, "sockname") == LUA_TTABLE) {
-    address.port = (int)cnet_get_integer(L, -1, "port");
+    address.port = cnet_get_int(L, -1, "port");
   }
   return address.port == port ? 0 : UV_EADDRINUSE;
 }
@@ -209,7 +209,7 @@ static int listener_answer(lua_State *L) { /* (share, status, native) */
   lua_pushvalue(L, lua_upvalueindex(ANSWER_SERVER));
   status = (int)lua_tointeger(L, STATUS);
   native = cnet_native_test(L, cnet_server_runtime(s), NATIVE);
-  if (s->listening_id != (unsigned)lua_tointeger(L, lua_upvalueindex(ANSWER_ID))) { /* it is too late */
+  if (s->listening_id != lua_tointeger(L, lua_upvalueindex(ANSWER_ID))) { /* it is too late */
     if (native) cnet_native_close(native);
     primary->leave(L, SHARE);
     return 0;
@@ -262,14 +262,14 @@ static void listen_at(lua_State *L, cnet_server *s, int self, const cnet_listen_
 
 enum { IPV6_ONLY = 1, REUSE_PORT = 2, EXCLUSIVE = 4 };
 
-/* (err, list); upvalues: 2 server, 3 listening id, 4 port, 5 backlog, 6 flags */
+/* (err, list); upvalues: 2 server, 3 listening id, and ints: 4 port, 5 backlog, 6 flags */
 static int listener_lookup(lua_State *L) {
   cnet_server *s = lua_touserdata(L, lua_upvalueindex(2));
   cnet_listen_options o = {.kind = CNET_LISTEN_PORT};
   int flags = (int)lua_tointeger(L, lua_upvalueindex(6));
   lua_settop(L, 2);
   lua_pushvalue(L, lua_upvalueindex(2));
-  if (s->listening_id != (unsigned)lua_tointeger(L, lua_upvalueindex(3))) return 0;
+  if (s->listening_id != lua_tointeger(L, lua_upvalueindex(3))) return 0;
   s->beginning = false;
   if (!lua_isnil(L, 1)) {
     lua_pushvalue(L, 1);

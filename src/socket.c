@@ -103,7 +103,7 @@ static void on_read(lua_State *L, int self, ssize_t nread, const char *data) {
     if (s->stream.state & CNET_DESTROYED) return;
     if (!cnet_readable_push(L, &s->stream, self, data, (size_t)nread) && s->handle == h) stop_reading(L, s, self);
   } else if (nread != UV_EOF) {
-    cnet_error_push_system(L, (int)nread, "read");
+    cnet_error_push_system(L, (int)nread, "read"); /* below 0: a libuv error */
     cnet_stream_destroy_top(L, &s->stream, self);
   } else if (!(s->stream.state & CNET_R_END_EMITTED)) {
     cnet_readable_push_end(L, &s->stream, self);

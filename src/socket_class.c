@@ -100,11 +100,11 @@ static size_t option_high_water_mark(lua_State *L, int options, const char *name
   }
   if (!lua_isnil(L, -1)) {
     n = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
-    if (!(n >= 0) || n != (lua_Number)(lua_Integer)n) {
+    if (!(n >= 0) || isinf(n) || n != floor(n)) {
       lua_pushfstring(L, "options.%s", used);
       cnet_error_arg_value(L, "property", lua_tostring(L, -1), -2, "is invalid");
     }
-    mark = (size_t)n;
+    mark = cnet_to_size(n);
   }
   lua_pop(L, 1);
   return mark;

@@ -167,7 +167,7 @@ static bool read_id(lua_State *L, int options, const char *name, unsigned *out) 
     lua_pushfstring(L, "options.%s", name);
     cnet_error_arg_type(L, "property", lua_tostring(L, -1), "int32", lua_gettop(L) - 1);
   }
-  *out = (unsigned)id;
+  *out = (unsigned)id; /* as the system's ids are: -1 is the highest */
   lua_pop(L, 1);
   return true;
 }
@@ -268,7 +268,8 @@ static int fd_at(lua_State *L, int value) {
   int fd = -1;
   if (h) return cnet_handle_fd(h);
   if (lua_istable(L, value)) {
-    if (lua_getfield(L, value, "fd") == LUA_TNUMBER && lua_isinteger(L, -1)) fd = (int)lua_tointeger(L, -1);
+    lua_Integer n = lua_getfield(L, value, "fd") == LUA_TNUMBER && lua_isinteger(L, -1) ? lua_tointeger(L, -1) : -1;
+    if (n >= 0 && n <= INT32_MAX) fd = (int)n;
     lua_pop(L, 1);
   }
   return fd;

@@ -99,11 +99,11 @@ struct cnet_stream {
   cnet_emitter emitter;
   cnet_decoder decoder;
   bool allow_half_open;
-  unsigned r_first, r_last, w_first, w_last;
-  size_t r_offset; /* bytes of the first buffered string that were read already */
+  lua_Integer r_first, r_last, w_first, w_last; /* a buffer that is never empty goes on for ever */
+  size_t r_offset;                              /* bytes of the first buffered string that were read already */
   const cnet_stream_ops *ops;
   unsigned state, wstate;
-  unsigned corked, pendingcb;
+  lua_Integer corked, pendingcb;
   size_t r_length, r_high_water_mark;
   size_t w_length, w_high_water_mark, w_writing; /* w_writing: bytes of the write in flight */
   unsigned char default_encoding;                /* of write() without one: a cnet_encoding */

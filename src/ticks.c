@@ -58,7 +58,7 @@ void cnet_ticks_move(lua_State *L, cnet_runtime *rt, lua_Integer from, lua_Integ
 static int unpack_arguments(lua_State *L) {
   int i, n, pack = lua_gettop(L);
   lua_getfield(L, pack, "n");
-  n = (int)lua_tointeger(L, -1);
+  n = (int)lua_tointeger(L, -1); /* what cnet_tick had on the stack */
   lua_pop(L, 1);
   luaL_checkstack(L, n + 1, "too many arguments");
   for (i = 1; i <= n; i++) lua_rawgeti(L, pack, i);

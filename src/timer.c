@@ -17,8 +17,8 @@ struct cnet_timers {
   uv_timer_t handle;
   cnet_timer_lists lists;
   uint64_t next_expiry, now; /* `now` of the turn: one that was stopped goes on with it */
-  int refs;
-  cnet_timer *running; /* its `done` is due */
+  int refs;                  /* of timers: there is no memory for as many as an int cannot count */
+  cnet_timer *running;       /* its `done` is due */
   bool entered;
   cnet_immediates immediates;
 };
@@ -250,7 +250,7 @@ void cnet_timer_run_call(lua_State *L) {
     lua_call(L, 0, 0);
   } else if (lua_istable(L, call)) {
     lua_getfield(L, call, "n");
-    n = (int)lua_tointeger(L, -1);
+    n = (int)lua_tointeger(L, -1); /* what cnet_timer_push_call had on the stack */
     lua_pop(L, 1);
     luaL_checkstack(L, n, "too many arguments");
     for (i = 1; i <= n; i++) lua_rawgeti(L, call, i);

@@ -40,8 +40,8 @@ lua_Number cnet_timer_check_duration(lua_State *L, int index, const char *name);
 
 typedef struct {
   cnet_link queue, outstanding; /* for the next turn; of this turn */
-  int count, refs;
-  bool failed; /* the last one that ran raised an error */
+  int count, refs;              /* of immediates: there is no memory for as many as an int cannot count */
+  bool failed;                  /* the last one that ran raised an error */
 } cnet_immediates;
 
 cnet_immediates *cnet_timer_immediates(lua_State *L, cnet_runtime *rt);

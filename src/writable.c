@@ -96,29 +96,29 @@ static void buffer_write(lua_State *L, cnet_stream *s, int self, int chunk, int 
   }
   cnet_class_slot(L, self, CNET_SLOT_WRITE_BUFFER);
   lua_pushvalue(L, chunk);
-  lua_rawseti(L, -2, 2 * (lua_Integer)s->w_last + 1);
+  lua_rawseti(L, -2, 2 * s->w_last + 1);
   if (callback) {
     lua_pushvalue(L, callback);
     s->wstate &= ~(unsigned)CNET_W_ALL_NOOP;
   } else {
     lua_pushboolean(L, 0);
   }
-  lua_rawseti(L, -2, 2 * (lua_Integer)s->w_last + 2);
+  lua_rawseti(L, -2, 2 * s->w_last + 2);
   s->w_last++;
   lua_pop(L, 1);
 }
 
 /* Pushes chunk and callback of buffered write i; `buffer` is the buffer's index. */
-static void push_buffered(lua_State *L, int buffer, unsigned i) {
-  lua_rawgeti(L, buffer, 2 * (lua_Integer)i - 1);
-  lua_rawgeti(L, buffer, 2 * (lua_Integer)i);
+static void push_buffered(lua_State *L, int buffer, lua_Integer i) {
+  lua_rawgeti(L, buffer, 2 * i - 1);
+  lua_rawgeti(L, buffer, 2 * i);
 }
 
 static void error_buffer(lua_State *L, cnet_stream *s, int self) {
   int top = lua_gettop(L);
   if (s->wstate & CNET_W_WRITING) return;
   if (s->wstate & CNET_W_BUFFERED) {
-    unsigned i, first = s->w_first, last = s->w_last;
+    lua_Integer i, first = s->w_first, last = s->w_last;
     cnet_class_slot(L, self, CNET_SLOT_WRITE_BUFFER);
     for (i = first; i <= last; i++) {
       push_buffered(L, top + 1, i);
@@ -165,11 +165,11 @@ static void do_write(lua_State *L, cnet_stream *s, int self, size_t size, int da
 
 /* All that is buffered, as one vectored write. */
 static void write_all(lua_State *L, cnet_stream *s, int self, int buffer) {
-  unsigned i, n = s->w_last - s->w_first + 1, last;
+  lua_Integer i, n = s->w_last - s->w_first + 1, last;
   bool noop = s->wstate & CNET_W_ALL_NOOP;
   int chunks, callbacks;
-  lua_createtable(L, (int)n, 0);
-  lua_createtable(L, noop ? 0 : (int)n, 0);
+  lua_createtable(L, cnet_places(n), 0);
+  lua_createtable(L, noop ? 0 : cnet_places(n), 0);
   chunks = lua_gettop(L) - 1;
   callbacks = lua_gettop(L);
   last = s->w_last; /* only now: see make_slots */
