@@ -3,7 +3,7 @@
 
 -- In order. A room is a .c and its .h.
 local layers = {
-  { "socket_file", "runtime", "pins", "ticks", "received", "error", "protect", "interrupt", "loop", "class", "args",
+  { "room", "socket_file", "runtime", "pins", "ticks", "received", "error", "protect", "interrupt", "loop", "class", "args",
     "address", "unix_address", "timer_list", "encoding", "signals", "strict", "version" },
   { "emitter", "timer", "immediate", "handle", "handle_listen", "handle_options", "handle_requests", "gather", "native",
     "listen_options", "listener", "lookup", "abort", "socket_address", "block_list", "path" },

@@ -60,7 +60,7 @@ typedef struct cnet_class {
   lua_CFunction close; /* local x <close> */
   void (*on_listeners)(lua_State *L, int self, int name, cnet_listener_change change);
   /* The event that is emitted most, NULL for none: while it has one listener alone, that stands in this user value too,
-   * which spares the look-up by name (cnet_emit_hot). For a C function rt->hot_stand_in says what stands there. */
+   * which spares the look-up by name (cnet_emit_hot). For a C function see cnet_stand_in. */
   const char *hot_event;
   int hot_listener;
   const char *events; /* for net.strict: their names, but for those that every emitter has; NULL: any */

@@ -417,7 +417,7 @@ static void begin(lua_State *L, lua_Integer id) {
   cnet_emitter_once(L, rt, process, "disconnect");
   cnet_wire_open(L, top + 3, acts);
   cnet_ipc_keep(L, process);
-  rt->primary = &primary_ops;
+  cnet_server_set_primary(L, &primary_ops);
   cnet_wire_push(L, "online");
   cnet_wire_send(L, top + 3, top + 4, 0, 0);
   lua_settop(L, top);

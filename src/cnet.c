@@ -19,6 +19,7 @@
 #include "process.h"
 #include "runtime.h"
 #include "server.h"
+#include "server_listen.h"
 #include "shared_loop.h"
 #include "socket_class.h"
 #include "socket_list.h"
@@ -74,14 +75,14 @@ int luaopen_cnet_child_process(lua_State *L) {
 }
 
 int luaopen_cnet_cluster(lua_State *L) {
-  const cnet_runtime *rt;
+  cnet_runtime *rt;
   open_beside(L);
   luaL_requiref(L, "cnet.child_process", luaopen_cnet_child_process, 0);
   lua_settop(L, 0);
   rt = cnet_runtime_open(L);
   cnet_cluster_push(L);
   if (lua_getfield(L, 1, "isPrimary") == LUA_TNIL) {
-    (rt->primary ? cnet_cluster_child_set : cnet_cluster_primary_set)(L, 1);
+    (cnet_server_primary(rt) ? cnet_cluster_child_set : cnet_cluster_primary_set)(L, 1);
   }
   lua_settop(L, 1);
   return 1;

@@ -292,8 +292,24 @@ static int check_attempt_timeout(lua_State *L, int index, const char *kind, cons
   return n < 10 ? 10 : (int)n;
 }
 
+enum { DEFAULT_ATTEMPT_TIMEOUT = 250 /* ms */ };
+
+typedef struct {
+  bool no_auto_select_family;
+  int attempt_timeout; /* ms, 0 until it is set */
+} defaults;
+
+static const cnet_room room = {sizeof(defaults), NULL};
+
+static defaults *defaults_of(lua_State *L, cnet_runtime *rt) { return cnet_runtime_room(L, rt, &room); }
+
+static int default_attempt_timeout(lua_State *L, cnet_runtime *rt) {
+  const defaults *d = defaults_of(L, rt);
+  return d->attempt_timeout > 0 ? d->attempt_timeout : DEFAULT_ATTEMPT_TIMEOUT;
+}
+
 static bool check_auto_select(lua_State *L, cnet_runtime *rt, int options) {
-  bool on = rt->default_auto_select_family;
+  bool on = !defaults_of(L, rt)->no_auto_select_family;
   int type = lua_getfield(L, options, "autoSelectFamily");
   if (type != LUA_TNIL) {
     if (type != LUA_TBOOLEAN) cnet_error_arg_type(L, "property", "options.autoSelectFamily", "of type boolean", -1);
@@ -334,7 +350,7 @@ static int push_plan(lua_State *L, cnet_runtime *rt, int self, int options) {
     cnet_set_integer(L, plan, "port", cnet_check_port(L, -1, "Port", true));
   }
   lua_settop(L, plan);
-  cnet_set_integer(L, plan, "timeout", rt->default_attempt_timeout);
+  cnet_set_integer(L, plan, "timeout", default_attempt_timeout(L, rt));
   if (lua_getfield(L, options, "autoSelectFamilyAttemptTimeout") != LUA_TNIL)
     cnet_set_integer(L, plan, "timeout",
                      check_attempt_timeout(L, -1, "property", "options.autoSelectFamilyAttemptTimeout"));
@@ -552,23 +568,23 @@ static int net_connect(lua_State *L) {
 /* ---- defaults ---- */
 
 static int net_get_default_auto_select_family(lua_State *L) {
-  lua_pushboolean(L, cnet_runtime_of(L)->default_auto_select_family);
+  lua_pushboolean(L, !defaults_of(L, cnet_runtime_of(L))->no_auto_select_family);
   return 1;
 }
 
 static int net_set_default_auto_select_family(lua_State *L) {
   if (!lua_isboolean(L, 1)) return cnet_error_arg_type(L, "argument", "value", "of type boolean", 1);
-  cnet_runtime_of(L)->default_auto_select_family = lua_toboolean(L, 1);
+  defaults_of(L, cnet_runtime_of(L))->no_auto_select_family = !lua_toboolean(L, 1);
   return 0;
 }
 
 static int net_get_default_attempt_timeout(lua_State *L) {
-  lua_pushinteger(L, cnet_runtime_of(L)->default_attempt_timeout);
+  lua_pushinteger(L, default_attempt_timeout(L, cnet_runtime_of(L)));
   return 1;
 }
 
 static int net_set_default_attempt_timeout(lua_State *L) {
-  cnet_runtime_of(L)->default_attempt_timeout = check_attempt_timeout(L, 1, "argument", "value");
+  defaults_of(L, cnet_runtime_of(L))->attempt_timeout = check_attempt_timeout(L, 1, "argument", "value");
   return 0;
 }
 

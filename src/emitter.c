@@ -74,6 +74,27 @@ static lua_Integer entry_count(lua_State *L, int self, int name) {
   return n;
 }
 
+typedef struct {
+  cnet_stand_in *stand_in;
+} state;
+
+static const cnet_room room = {sizeof(state), NULL};
+
+void cnet_emitter_set_stand_in(lua_State *L, cnet_stand_in *stand_in) {
+  state *s = cnet_runtime_room(L, cnet_runtime_open(L), &room);
+  s->stand_in = stand_in;
+}
+
+/* Pushes what stands in the hot listener's user value for the C function at index fn. */
+static void push_stand_in(lua_State *L, const cnet_runtime *rt, int fn) {
+  const state *s = cnet_rooms_find(&rt->rooms, &room);
+  if (s && s->stand_in) {
+    s->stand_in(L, fn);
+  } else {
+    lua_pushnil(L);
+  }
+}
+
 static void push_listeners_table(lua_State *L, int self) {
   cnet_class_push_table(L, self, CNET_LISTENERS, USUAL_EVENTS);
 }
@@ -85,8 +106,8 @@ static void set_entry(lua_State *L, int self, int name) {
   if (class->hot_event && lua_type(L, name) == LUA_TSTRING && strcmp(lua_tostring(L, name), class->hot_event) == 0) {
     if (lua_isfunction(L, -1) && !lua_iscfunction(L, -1)) {
       lua_pushvalue(L, -1);
-    } else if (lua_isfunction(L, -1) && object->rt->hot_stand_in) {
-      object->rt->hot_stand_in(L, lua_gettop(L));
+    } else if (lua_isfunction(L, -1)) {
+      push_stand_in(L, object->rt, lua_gettop(L));
     } else {
       lua_pushnil(L);
     }

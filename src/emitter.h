@@ -38,6 +38,10 @@ lua_Integer cnet_emitter_count(lua_State *L, int self, const char *event);
 void *cnet_emitter_push_self(lua_State *L, cnet_class_id id);
 /* Pushes an internal listener: fn over the runtime, the same function value each time if `extra` is 0; else a new
  * closure with the extra values on top, which it pops, as further upvalues. */
+/* Pushes what stands for the C function at index fn where it is the only listener of its class's hot event: an object
+ * that the bytes go to past Lua, or nil. */
+typedef void cnet_stand_in(lua_State *L, int fn);
+void cnet_emitter_set_stand_in(lua_State *L, cnet_stand_in *stand_in);
 void cnet_emitter_push_listener(lua_State *L, lua_CFunction fn, int extra);
 
 /* Registers net.EventEmitter and net.errorMonitor in the table on top. */

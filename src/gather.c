@@ -1,6 +1,5 @@
 #include "gather.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "handle_requests.h"
@@ -9,17 +8,19 @@
 /* Longer ones gain nothing from being copied. */
 enum { LONGEST = 4096, CAPACITY = 16384 };
 
-struct cnet_gathered {
+typedef struct {
   cnet_handle *handle;
   size_t size;
   lua_Integer tick; /* the place that a tick would have had that was queued when the first of them was written */
   char bytes[CAPACITY];
-};
+} gathered;
+
+static const cnet_room room = {sizeof(gathered), NULL};
 
 /* The end of a callback, or somebody who cannot wait for it. What comes of a write that fails comes in a tick, which
  * Node queues inside write(). */
 static void flush(lua_State *L, cnet_runtime *rt) {
-  struct cnet_gathered *g = rt->gathered;
+  gathered *g = cnet_rooms_find(&rt->rooms, &room);
   cnet_handle *h = g->handle;
   size_t size = g->size;
   lua_Integer tick = g->tick, last = rt->tick_tail;
@@ -38,18 +39,15 @@ static void flush(lua_State *L, cnet_runtime *rt) {
 
 bool cnet_gather(lua_State *L, cnet_handle *h, const char *data, size_t size, size_t high_water_mark) {
   cnet_runtime *rt = h->rt;
-  struct cnet_gathered *g = rt->gathered;
+  gathered *g;
   if (!rt->in_body) return false;
+  g = cnet_rooms_get(&rt->rooms, &room);
+  if (!g) return false;
   if (rt->flush && (g->handle != h || g->size + size > CAPACITY || g->size + size >= high_water_mark || size > LONGEST))
     flush(L, rt);
   if (size > LONGEST || size == 0 || size >= high_water_mark || h->closing || h->listens || h->kept_error < 0 ||
       cnet_handle_write_queue(h) > 0)
     return false;
-  if (!g) {
-    g = rt->gathered = malloc(sizeof *g);
-    if (!g) return false;
-    g->size = 0;
-  }
   if (g->size == 0) g->tick = rt->tick_tail;
   memcpy(g->bytes + g->size, data, size);
   g->size += size;

@@ -193,7 +193,7 @@ static bool let_go(lua_State *L, cnet_handle *h, cnet_handle_closed closed, int 
 }
 
 static void close_uv(cnet_handle *h) {
-  if (h->owns_file) cnet_socket_file_remove(&h->rt->socket_files, h);
+  if (h->owns_file) cnet_socket_file_remove(&h->rt->rooms, h);
   h->owns_file = false;
   if (h->uv.handle.type == UV_UNKNOWN_HANDLE) { /* a terminal that was never opened */
     h->uv_closed = true;

@@ -36,17 +36,17 @@ int cnet_handle_bind(cnet_handle *h, const char *ip, int port, unsigned flags, b
 
 /* As uv_pipe_bind, but the file is ours to remove. */
 static int bind_file(cnet_handle *h, const char *path, size_t length) {
-  cnet_socket_file *file = cnet_socket_file_new(path, length);
+  cnet_socket_file *file = cnet_socket_file_new(&h->rt->rooms, path, length);
   int status, fd = file ? cnet_unix_open(path, length, bind) : UV_ENOMEM;
   if (fd < 0) {
     free(file);
     return fd == UV_ENOENT ? UV_EACCES : fd; /* so that all systems say the same */
   }
-  cnet_socket_file_add(&h->rt->socket_files, file, h);
+  cnet_socket_file_add(&h->rt->rooms, file, h);
   h->owns_file = true;
   status = uv_pipe_open(&h->uv.pipe, fd);
   if (status == 0) return 0;
-  cnet_socket_file_remove(&h->rt->socket_files, h);
+  cnet_socket_file_remove(&h->rt->rooms, h);
   h->owns_file = false;
   close(fd);
   return status;
@@ -84,19 +84,39 @@ static void waiting_connection_body(lua_State *L, void *arg) {
 
 static void waiting_connection_drop(cnet_event *event) { (void)event; /* the handle is closed with the loop */ }
 
+/* A descriptor to give up when there are no more. */
+typedef struct {
+  bool open;
+  int fd;
+} spare;
+
+static void open_spare(spare *s) {
+  s->fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  s->open = s->fd >= 0;
+}
+
+static void close_spare(void *state) {
+  spare *s = state;
+  if (s->open) close(s->fd);
+  s->open = false;
+}
+
+static const cnet_room room = {sizeof(spare), close_spare};
+
 /* Without a descriptor to spare libuv closes the clients that wait, which keeps it from asking for them again and
  * again. It needs one in reserve for that, and where it has lost it, it never returns: then the clients are let go
  * here, by a descriptor freed for a moment. */
 static void let_clients_go(cnet_handle *h) {
-  int client, listener = cnet_handle_fd(h), spare = fcntl(listener, F_DUPFD_CLOEXEC, 0);
-  if (spare >= 0) { /* there is one again */
-    close(spare);
+  spare *s = cnet_rooms_get(&h->rt->rooms, &room);
+  int client, listener = cnet_handle_fd(h), fd = fcntl(listener, F_DUPFD_CLOEXEC, 0);
+  if (fd >= 0) { /* there is one again */
+    close(fd);
     return;
   }
-  if (h->rt->spare_fd < 0) return;
-  close(h->rt->spare_fd);
+  if (!s || !s->open) return;
+  close_spare(s);
   while ((client = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) close(client);
-  h->rt->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  open_spare(s);
 }
 
 static void on_connection(uv_stream_t *uv, int status) {
@@ -115,7 +135,9 @@ static void on_connection(uv_stream_t *uv, int status) {
 }
 
 int cnet_handle_listen(cnet_handle *h, int backlog) {
-  int status = h->closing ? UV_EBADF : uv_listen(&h->uv.stream, backlog, on_connection);
+  spare *s = cnet_rooms_get(&h->rt->rooms, &room);
+  int status = !s ? UV_ENOMEM : h->closing ? UV_EBADF : uv_listen(&h->uv.stream, backlog, on_connection);
+  if (s && !s->open) open_spare(s);
   if (status == 0) h->listens = true;
   return status;
 }

@@ -41,11 +41,21 @@ static void request_body(lua_State *L, void *arg) {
 
 static void request_drop(cnet_event *event) { free(event); }
 
+/* One that could not be pinned, for the next. */
+typedef struct {
+  request *spare;
+} state;
+
+static void close_state(void *s) { free(((state *)s)->spare); }
+
+static const cnet_room room = {sizeof(state), close_state};
+
 /* Pins the object at index self and the value at index value until the request is over. Raises without memory. */
 static request *new_request(lua_State *L, cnet_runtime *rt, int self, int value, cnet_request_done done) {
-  request *r = rt->spare_request ? rt->spare_request : malloc(sizeof *r);
+  state *s = cnet_runtime_room(L, rt, &room);
+  request *r = s->spare ? s->spare : malloc(sizeof *r);
   if (!r) luaL_error(L, "not enough memory");
-  rt->spare_request = r; /* until it is pinned, which may raise */
+  s->spare = r; /* until it is pinned, which may raise */
   memset(r, 0, sizeof *r);
   r->rt = rt;
   r->done = done;
@@ -54,7 +64,7 @@ static request *new_request(lua_State *L, cnet_runtime *rt, int self, int value,
   r->uv.any.data = r;
   cnet_pin(L, rt, r, self);
   cnet_pin(L, rt, &r->done, value);
-  rt->spare_request = NULL;
+  s->spare = NULL;
   return r;
 }
 

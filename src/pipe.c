@@ -352,7 +352,7 @@ static int method_unpipe(lua_State *L) {
 
 void cnet_pipe_register(lua_State *L) {
   static const luaL_Reg methods[] = {{"pipe", method_pipe}, {"unpipe", method_unpipe}, {NULL, NULL}};
-  cnet_runtime_open(L)->hot_stand_in = push_stand_in;
+  cnet_emitter_set_stand_in(L, push_stand_in);
   cnet_class_define(L, &cnet_socket_class);
   cnet_runtime_set_functions(L, methods);
   lua_pop(L, 1);

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "socket_file.h"
-
 static const char runtime_key = 0;
 
 /* Apart from the runtime's userdata: after an exit inside a callback libuv may still look at the loop, and on luv's
@@ -210,21 +208,18 @@ void cnet_runtime_close(cnet_runtime *rt) {
   rt->closed = true;
   warn_if_forgotten(rt);
   if (rt->flush) rt->flush(NULL, rt);
-  free(rt->gathered);
-  free(rt->spare_request);
   free(rt->free_places);
   events_drop(&rt->deferred);
   events_drop(&rt->closes);
   events_drop(&rt->posted);
   events_drop(&rt->due);
   if (rt->loop_ops) rt->loop_ops->on_close(rt);
-  cnet_socket_file_remove_all(&rt->socket_files);
+  cnet_rooms_close(&rt->rooms); /* before the descriptors: see socket_file.h */
   if (rt->in_loop && !rt->guard) {
     walk_ours(rt, close_descriptor, NULL);
     leave_to_the_exit(rt->memory);
     return;
   }
-  if (rt->spare_fd >= 0) close(rt->spare_fd);
   walk_ours(rt, close_handle, NULL);
   if (rt->closing_next) give_back_closing(rt);
   if (rt->guard) return; /* luv runs its loop until all of its handles are closed, and so frees what ours are in */
@@ -305,7 +300,6 @@ static void open_loop(lua_State *L, cnet_runtime *rt) {
   }
   rt->loop = &memory->loop;
   use_memory(rt, memory);
-  rt->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   rt->open = true;
 }
 
@@ -380,8 +374,6 @@ cnet_runtime *cnet_runtime_open(lua_State *L) {
   rt->L = lua_tothread(L, -1);
   lua_pop(L, 1);
   rt->tick_head = rt->tick_tail = 1;
-  rt->default_auto_select_family = true;
-  rt->default_attempt_timeout = 250;
   lua_newtable(L);
   rt->pins = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_newtable(L);
@@ -400,6 +392,14 @@ cnet_runtime *cnet_runtime_open(lua_State *L) {
   ignore_sigpipe();
   lua_rawsetp(L, LUA_REGISTRYINDEX, &runtime_key);
   return rt;
+}
+
+void *cnet_runtime_room(lua_State *L, cnet_runtime *rt, const cnet_room *room) {
+  void *state;
+  cnet_runtime_check(L, rt);
+  state = cnet_rooms_get(&rt->rooms, room);
+  if (!state) luaL_error(L, "not enough memory");
+  return state;
 }
 
 void cnet_runtime_set_functions(lua_State *L, const luaL_Reg *functions) {

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "room.h"
+
 /* One read buffer serves the whole loop: a chunk is copied into a Lua string before the next read. */
 #define CNET_READ_BUFFER 65536
 
@@ -69,7 +71,6 @@ struct cnet_runtime {
   bool failed;        /* an error is parked */
   cnet_raised raised; /* what raised the one that net.run ended with */
   bool ever_ran;
-  bool strict;      /* see strict.h */
   bool left_open;   /* lua_close has found a socket or server open */
   bool resuming;    /* the last turn was stopped in resume_phase */
   bool hold_timers; /* until the check phase of a resumed turn has passed */
@@ -105,19 +106,11 @@ struct cnet_runtime {
 
   const struct cnet_class *classes[CNET_CLASS_LIMIT]; /* by id; see class.h */
 
-  bool default_auto_select_family;
-  int default_attempt_timeout; /* ms */
+  cnet_rooms rooms; /* what each room has of its own */
   char *read_buffer;
-  struct cnet_gathered *gathered; /* see gather.c */
   /* Sends what is gathered, NULL while nothing is; without Lua if L is NULL. */
   void (*flush)(lua_State *L, cnet_runtime *rt);
-  bool in_body;                               /* a callback runs: it may gather */
-  void (*hot_stand_in)(lua_State *L, int fn); /* see emitter.c and pipe.c */
-  lua_Integer last_server_key;                /* see server_holders.c */
-  const struct cnet_primary_ops *primary;     /* in a worker of a cluster; NULL elsewhere. See server_listen.h */
-  void *spare_request;                        /* one that could not be pinned, for the next; see handle_requests.c */
-  struct cnet_socket_file *socket_files;      /* of the servers that listen; see socket_file.h */
-  int spare_fd;                               /* a descriptor to give up when there are no more; see handle_listen.c */
+  bool in_body; /* a callback runs: it may gather */
 };
 
 /* User values of the runtime's userdata: an error on its way to net.run, net.run's message handler, the read buffer. */
@@ -131,6 +124,8 @@ void cnet_runtime_push(lua_State *L);
 static inline cnet_runtime *cnet_runtime_of(lua_State *L) {
   return (cnet_runtime *)lua_touserdata(L, lua_upvalueindex(1));
 }
+/* The state of the room; raises if there is no memory for it, or the runtime is closed. */
+void *cnet_runtime_room(lua_State *L, cnet_runtime *rt, const cnet_room *room);
 /* Raises an error once lua_close has closed the runtime. */
 void cnet_runtime_check(lua_State *L, const cnet_runtime *rt);
 /* Sets functions with the runtime as their first upvalue in the table on top. */

@@ -15,11 +15,17 @@ void cnet_server_add_holder(lua_State *L, int self) {
   lua_pop(L, 1);
 }
 
+typedef struct {
+  lua_Integer last; /* key that was given out */
+} keys;
+
+static const cnet_room room = {sizeof(keys), NULL};
+
 void cnet_server_push_key(lua_State *L, int self) {
-  cnet_runtime *rt = cnet_server_runtime(cnet_server_at(L, self));
+  keys *k = cnet_runtime_room(L, cnet_server_runtime(cnet_server_at(L, self)), &room);
   if (cnet_class_slot(L, self, CNET_SLOT_SERVER_KEY) != LUA_TNIL) return;
   lua_pop(L, 1);
-  lua_pushfstring(L, "cnet:%d:%I", (int)uv_os_getpid(), (LUAI_UACINT)++rt->last_server_key);
+  lua_pushfstring(L, "cnet:%d:%I", (int)uv_os_getpid(), (LUAI_UACINT)++k->last);
   lua_pushvalue(L, -1);
   cnet_class_set_slot(L, self, CNET_SLOT_SERVER_KEY);
 }

@@ -12,16 +12,34 @@
 #include "server_holders.h"
 #include "ticks.h"
 
+/* ---- the primary of a cluster ---- */
+
+typedef struct {
+  const cnet_primary_ops *primary;
+} state;
+
+static const cnet_room room = {sizeof(state), NULL};
+
+void cnet_server_set_primary(lua_State *L, const cnet_primary_ops *ops) {
+  state *s = cnet_runtime_room(L, cnet_runtime_open(L), &room);
+  s->primary = ops;
+}
+
+const cnet_primary_ops *cnet_server_primary(const cnet_runtime *rt) {
+  const state *s = cnet_rooms_find(&rt->rooms, &room);
+  return s ? s->primary : NULL;
+}
+
 /* ---- close ---- */
 
 /* The server no longer listens through the primary, if it did. */
 static void leave_primary(lua_State *L, int self) {
-  const cnet_runtime *rt = cnet_server_runtime(cnet_server_at(L, self));
-  if (!rt->primary) return;
+  const cnet_primary_ops *primary = cnet_server_primary(cnet_server_runtime(cnet_server_at(L, self)));
+  if (!primary) return;
   if (cnet_class_slot(L, self, CNET_SLOT_SERVER_SHARE) != LUA_TNIL) {
     lua_pushnil(L);
     cnet_class_set_slot(L, self, CNET_SLOT_SERVER_SHARE);
-    rt->primary->leave(L, lua_gettop(L));
+    primary->leave(L, lua_gettop(L));
   }
   lua_pop(L, 1);
 }
@@ -201,7 +219,7 @@ static void fail_to_bind(lua_State *L, cnet_server *s, int self, int status) {
 static int listener_answer(lua_State *L) { /* (share, status, native) */
   enum { SHARE = 1, STATUS, NATIVE, SELF };
   cnet_server *s = lua_touserdata(L, lua_upvalueindex(ANSWER_SERVER));
-  const cnet_primary_ops *primary = cnet_server_runtime(s)->primary;
+  const cnet_primary_ops *primary = cnet_server_primary(cnet_server_runtime(s));
   cnet_listener_place at = {.port = (int)lua_tointeger(L, lua_upvalueindex(ANSWER_PORT))};
   int status;
   cnet_native *native;
@@ -246,13 +264,13 @@ static void ask_primary(lua_State *L, cnet_server *s, int self, const cnet_liste
   lua_pushinteger(L, o->backlog);
   cnet_emitter_push_listener(L, listener_answer, ANSWER_LAST - 1);
   s->beginning = true;
-  cnet_server_runtime(s)->primary->ask(L, self, o, ip);
+  cnet_server_primary(cnet_server_runtime(s))->ask(L, self, o, ip);
 }
 
 static void listen_at(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o, const char *ip) {
   bool alone = o->exclusive || o->reuse_port || o->kind == CNET_LISTEN_HANDLE;
   remember_path(L, self, o);
-  if (cnet_server_runtime(s)->primary && !alone) {
+  if (cnet_server_primary(cnet_server_runtime(s)) && !alone) {
     ask_primary(L, s, self, o, ip);
   } else {
     listen_here(L, s, self, o, ip);

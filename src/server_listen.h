@@ -7,10 +7,10 @@
 #include "listen_options.h"
 #include "server_connections.h"
 
-/* How a worker of a cluster listens: its primary listens for it, or gives it a handle. The runtime's `primary` has them
- * in a worker, see cluster_child.c. A share is the worker's record of one listening, a value that only it reads, but
+/* How a worker of a cluster listens: its primary listens for it, or gives it a handle. cluster_child.c hands them down
+ * in a worker. A share is the worker's record of one listening, a value that only it reads, but
  * for its field `sockname`: an address, of a server without a handle on a port. */
-typedef struct cnet_primary_ops {
+typedef struct {
   /* Asks the primary to let the server at index self listen on what the options say; ip NULL: on every address. Pops
    * the function on top and calls it with the answer, outside of this call: (share, status, net.Native or nil). */
   void (*ask)(lua_State *L, int self, const cnet_listen_options *o, const char *ip);
@@ -18,6 +18,9 @@ typedef struct cnet_primary_ops {
   void (*leave)(lua_State *L, int share);
 } cnet_primary_ops;
 
+void cnet_server_set_primary(lua_State *L, const cnet_primary_ops *ops);
+/* NULL but in a worker. */
+const cnet_primary_ops *cnet_server_primary(const cnet_runtime *rt);
 int cnet_server_method_listen(lua_State *L);
 /* Listens on a handle that came from another process, and takes it; 'listening' follows in a tick. A libuv error. */
 int cnet_server_listen_on(lua_State *L, cnet_server *s, int self, cnet_native *native);

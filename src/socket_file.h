@@ -5,16 +5,15 @@
 #ifndef CNET_SOCKET_FILE_H
 #define CNET_SOCKET_FILE_H
 
-#include <stddef.h>
+#include "room.h"
 
 typedef struct cnet_socket_file cnet_socket_file;
 
 /* For a path that is about to be bound; NULL if there is no memory. */
-cnet_socket_file *cnet_socket_file_new(const char *path, size_t length);
+cnet_socket_file *cnet_socket_file_new(cnet_rooms *rooms, const char *path, size_t length);
 /* It was bound: the file that is there is the owner's. Or free() it. */
-void cnet_socket_file_add(cnet_socket_file **list, cnet_socket_file *file, const void *owner);
-/* Removes the owner's file, if it is still there. */
-void cnet_socket_file_remove(cnet_socket_file **list, const void *owner);
-void cnet_socket_file_remove_all(cnet_socket_file **list);
+void cnet_socket_file_add(cnet_rooms *rooms, cnet_socket_file *file, const void *owner);
+/* Removes the owner's file, if it is still there. What is left is removed with the runtime. */
+void cnet_socket_file_remove(cnet_rooms *rooms, const void *owner);
 
 #endif

@@ -159,14 +159,26 @@ void cnet_strict_check_options(lua_State *L, int options, const char *what, cons
 
 /* ---- the switch ---- */
 
+typedef struct {
+  bool on;
+} state;
+
+static const cnet_room room = {sizeof(state), NULL};
+
+bool cnet_strict_is_on(const cnet_runtime *rt) {
+  const state *s = cnet_rooms_find(&rt->rooms, &room);
+  return s && s->on;
+}
+
 /* net.strict([on]): was it on? */
 static int net_strict(lua_State *L) {
   cnet_runtime *rt = cnet_runtime_of(L);
-  bool was = rt->strict;
+  state *s = cnet_runtime_room(L, rt, &room);
+  bool was = s->on;
   lua_settop(L, 1);
   if (!lua_isnil(L, 1)) {
     if (!lua_isboolean(L, 1)) return cnet_error_arg_type(L, "argument", "on", "of type boolean", 1);
-    rt->strict = lua_toboolean(L, 1);
+    s->on = lua_toboolean(L, 1);
   }
   lua_pushboolean(L, was);
   return 1;
@@ -175,6 +187,7 @@ static int net_strict(lua_State *L) {
 void cnet_strict_register(lua_State *L) {
   static const luaL_Reg functions[] = {{"strict", net_strict}, {NULL, NULL}};
   const char *wish = getenv("CNET_STRICT");
-  if (wish && *wish != '\0' && strcmp(wish, "0") != 0) cnet_runtime_open(L)->strict = true;
+  state *s = cnet_runtime_room(L, cnet_runtime_open(L), &room);
+  if (wish && *wish != '\0' && strcmp(wish, "0") != 0) s->on = true;
   cnet_runtime_set_functions(L, functions);
 }
