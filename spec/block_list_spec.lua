@@ -348,14 +348,14 @@ describe("net.BlockList of later Nodes", function()
       end })
     end
     collectgarbage "generational"
-    for i = 1, 60 do
+    finally(function() collectgarbage "incremental" end)
+    local i = 0
+    repeat -- how often the collector comes depends on all that the specs before this one have left
+      i = i + 1
       litter()
       list:addAddress("8.8.8." .. i % 256)
       for _, text in ipairs(list.rules) do assert.equal("Address: IPv4 ", text:sub(1, 14)) end
-    end
-    collectgarbage()
-    collectgarbage "incremental"
-    assert.is_true(runs > 100)
+    until i >= 60 and runs > 100
   end)
 end)
 
