@@ -126,14 +126,14 @@ describe("fork", function()
 
   it("a grandchild does not keep the channel open", function()
     local child = fork [[
-      process:send(io.popen("sleep 20 </dev/null >/dev/null 2>&1 & echo $!"):read "n")
+      process:send(io.popen("sleep 3600 </dev/null >/dev/null 2>&1 & echo $!"):read "n")
       os.exit(0)
     ]]
     local ended = {}
     child:on("message", function(pid) ended.pid = pid end)
     child:on("close", function() ended.close = true end)
-    support.run(10000)
-    os.execute("kill " .. ended.pid)
+    finally(function() os.execute("kill " .. ended.pid) end)
+    support.run()
     assert.is_true(ended.close)
   end)
 
@@ -666,7 +666,7 @@ describe("the end of the parent", function()
     local fifo, script = support.path(), children.script(CHILD)
     os.execute("mkfifo " .. fifo)
     -- the reader holds the fifo until the child closes it
-    local reader = io.popen("timeout 30 cat " .. fifo)
+    local reader = io.popen(support.timeout .. "cat " .. fifo)
     local out, err = support.lua(([[
       local net = require "cnet"
       local fork = require "cnet.child_process".fork

@@ -70,7 +70,7 @@ local function node_primary(policy, script)
   local primary, node = support.file(NODE_PRELUDE .. script), support.file(NODE_WORKER)
   local lua = support.file(("package.cpath = %q\n"):format(package.cpath) .. LUA_WORKER)
   local preload = os.getenv "LD_PRELOAD" or "" -- a sanitizer's library is for cnet, not for Node
-  local command = "env -u LD_PRELOAD timeout -s KILL 100 node %s %s %s %s '%s' 2>&1"
+  local command = "env -u LD_PRELOAD " .. support.timeout .. "node %s %s %s %s '%s' 2>&1"
   local pipe = io.popen(command:format(primary, node, lua, policy, preload))
   local lines = {}
   for line in pipe:lines() do lines[#lines + 1] = line end

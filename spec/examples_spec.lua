@@ -5,6 +5,7 @@ local net = require "cnet"
 local child_process = require "cnet.child_process"
 local support = require "spec.support"
 local children = require "spec.support.children"
+local limits = require "spec.support.limits"
 
 local folder = os.getenv "CNET_EXAMPLES" or "examples"
 local cpath = "LUA_CPATH=" .. support.absolute(package.cpath) .. ";;"
@@ -241,7 +242,7 @@ describe("examples/", function()
     local function ask()
       return answer_of(port, "GET / HTTP/1.0\r\n\r\n"):match "^HTTP/1%.1 200 OK\r\n.*\r\nworker (%d+), pid (%d+)\n$"
     end
-    local pids, n, deadline = {}, 0, os.time() + 60
+    local pids, n, deadline = {}, 0, os.time() + limits.loop // 1000
     local function ask_for(count)
       while n < count do
         assert(os.time() < deadline, "no other worker answers")

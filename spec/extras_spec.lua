@@ -187,7 +187,7 @@ describe("connectTimeout", function()
       local socket = net.connect(target)
       socket:on("error", note):on("close", function(...) note("close", ...) end)
       socket:resume()
-      support.run(10000)
+      support.run()
       assert.same({ "close false" }, log)
     end
   end)
@@ -215,12 +215,12 @@ describe("connectTimeout", function()
     local note, log = recorder()
     local refused = net.connect { host = "127.0.0.1", port = port, connectTimeout = 3600 * 1000 }
     refused:on("error", function(err) note(err.code) end):on("close", function(...) note("close", ...) end)
-    support.run(10000)
+    support.run()
     local target = { host = "x.invalid", port = 1, connectTimeout = 3600 * 1000, lookup = function() end }
     local destroyed = net.connect(target)
     destroyed:on("error", note):on("close", function(...) note("destroyed", ...) end)
     destroyed:destroy()
-    support.run(10000)
+    support.run()
     assert.same({ "ECONNREFUSED", "close true", "destroyed false" }, log)
   end)
 

@@ -416,7 +416,7 @@ local function node_parent(script, code)
   local parent = support.file(NODE_PARENT .. script)
   local child = children.script((code or CHILDREN.cnet) .. "\nnet.run()")
   local preload = os.getenv "LD_PRELOAD" or ""
-  local pipe = io.popen(("env -u LD_PRELOAD timeout -s KILL 100 node %s %s '%s' 2>&1"):format(parent, child, preload))
+  local pipe = io.popen(("env -u LD_PRELOAD %s node %s %s '%s' 2>&1"):format(support.timeout, parent, child, preload))
   local lines = {}
   for line in pipe:lines() do lines[#lines + 1] = line end
   assert(pipe:close(), table.concat(lines, "\n"))

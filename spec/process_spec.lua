@@ -1,6 +1,7 @@
 -- net.process: signals as events, and exit. What ends or signals a process is tried on a child.
 
 local net = require "cnet"
+local support = require "spec.support"
 local cpath = package.cpath
 
 -- Runs a script in a lua of its own, with `kill(name)` that signals the script itself; returns its output (stdout and
@@ -14,7 +15,7 @@ local function child(script)
     io.stdout:setvbuf "no"
   ]], script)
   file:close()
-  local pipe = io.popen("lua5.4 " .. name .. " 2>&1")
+  local pipe = io.popen(support.timeout .. "lua5.4 " .. name .. " 2>&1")
   local output = pipe:read "a"
   local _, how, code = pipe:close()
   os.remove(name)

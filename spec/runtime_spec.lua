@@ -1,6 +1,7 @@
 -- The loop: net.run and net.stop, the tick queue, errors that leave net.run, coroutines, Ctrl-C, the end of a state.
 
 local support = require "spec.support"
+local limits = require "spec.support.limits"
 local net = require "cnet"
 
 describe("net.run", function()
@@ -571,7 +572,6 @@ local scenarios = {
 }
 
 local TOKEN = {}
-local LIMIT = 20000 -- ms; only ever waited for by a scenario that hangs
 
 -- Runs the scenario; every note for whose number trips(number) is true is followed by trip(), which stops or raises.
 -- Returns what was noted, and how often net.run was needed.
@@ -592,7 +592,7 @@ local function play(scenario, trip, trips)
   local watchdog = net.setTimeout(function()
     late = true
     net.stop()
-  end, LIMIT):unref()
+  end, limits.loop):unref()
   repeat
     local ok, result = pcall(net.run)
     if not ok and result ~= TOKEN then error(result, 0) end
@@ -782,7 +782,7 @@ describe("for hosts with a loop of their own", function()
     end)
     server:listen(path)
     net.connect(path):on("data", function(data) got = data end)
-    local deadline = os.time() + 60
+    local deadline = os.time() + limits.loop // 1000
     while net.run "nowait" do assert.is_true(os.time() < deadline) end
     assert.equal("hello", got)
   end)
@@ -814,7 +814,7 @@ describe("for hosts with a loop of their own", function()
       local timeout = net.backendTimeout()
       turns = turns + 1
       assert.is_true(turns < 1000, "it spins")
-      assert.is_true(wait(net.backendFd(), timeout < 0 and 30000 or timeout) > 0 or timeout >= 0, "nothing came")
+      assert.is_true(wait(net.backendFd(), timeout < 0 and limits.loop or timeout) > 0 or timeout >= 0, "nothing came")
     end
     assert.equal("hello", got)
   end)

@@ -2,6 +2,7 @@
 -- Most expectations are what node v20 prints for the same script.
 
 local net = require "cnet"
+local support = require "spec.support"
 
 -- Spins for ms of wall clock (io.popen-free, so that the loop's own clock is what moves).
 local function busy(ms)
@@ -23,7 +24,7 @@ local function child(script)
   local file = assert(io.open(name, "w"))
   file:write("package.cpath = ", ("%q"):format(cpath), "\nlocal net = require 'cnet'\n", script)
   file:close()
-  local pipe = io.popen("lua5.4 " .. name .. " 2>&1")
+  local pipe = io.popen(support.timeout .. "lua5.4 " .. name .. " 2>&1")
   local output = pipe:read "a"
   local _, how, code = pipe:close()
   os.remove(name)

@@ -4,11 +4,11 @@
 --   local support = require "spec.support"
 --   after_each(support.clean)
 
+local limits = require "spec.support.limits"
 local net = require "cnet"
 
 local support = {}
 
-local LIMIT = 30000 -- ms; only ever waited for by a spec that hangs
 local names = {} -- temporary files to remove
 
 -- ---- what is alive ----
@@ -92,7 +92,7 @@ end
 -- net.run("default", handler), but a loop that goes on for limit milliseconds fails the spec. Returns and raises what
 -- net.run does.
 function support.run(limit, handler)
-  limit = limit or LIMIT
+  limit = limit or limits.loop
   local fired, watchdog
   watchdog = net.setTimeout(function()
     net.clearTimeout(watchdog)
@@ -112,7 +112,7 @@ end
 -- Runs the loop until done() is true, however much else keeps it alive.
 function support.run_until(done, limit)
   local waiting = true
-  local watchdog = net.setTimeout(function() waiting = false end, limit or LIMIT):unref()
+  local watchdog = net.setTimeout(function() waiting = false end, limit or limits.loop):unref()
   local ok, err = pcall(function()
     while waiting and not done() and net.run "once" do end
   end)
@@ -152,10 +152,14 @@ function support.path()
   return base .. ".sock"
 end
 
--- The name of a new file with the text in it. support.clean removes it.
-function support.file(text)
+-- The name of a new file with the text in it; the name ends with the suffix, if any. support.clean removes it.
+function support.file(text, suffix)
   local name = os.tmpname()
   names[#names + 1] = name
+  if suffix then
+    name = name .. suffix
+    names[#names + 1] = name
+  end
   local file = assert(io.open(name, "wb"))
   file:write(text)
   file:close()
@@ -174,6 +178,16 @@ support.sh = support.valgrind and "bash" or "sh"
 support.prefix = { sigpipe = "env --default-signal=PIPE" }
 
 local function quote(text) return "'" .. tostring(text):gsub("'", "'\\''") .. "'" end
+
+-- What stands before a command that may hang: it is killed after as long as a program may take, and says so on stderr.
+support.timeout = ("timeout -v -s KILL %.3f "):format(limits.program / 1000)
+
+-- Fails if that happened; err is what the command wrote to stderr, out what it wrote to stdout.
+function support.check_timeout(err, out)
+  local own, count = err:gsub("timeout: sending signal KILL[^\n]*\n", "")
+  if count == 0 then return end
+  error(("the program was still running after %d ms; it wrote %q and %q"):format(limits.program, out, own), 3)
+end
 
 local function take(name)
   local file = assert(io.open(name, "rb"))
@@ -207,7 +221,7 @@ function support.lua(script, ...)
   file = assert(io.open(input, "wb"))
   file:write(options.input or "")
   file:close()
-  local words = { "exec", options.prefix or "", "timeout -s KILL 120 lua5.4", quote(source) }
+  local words = { "exec", options.prefix or "", support.timeout, "lua5.4", quote(source) }
   for i = 1, select("#", ...) do words[#words + 1] = quote((select(i, ...))) end
   local command = ("%s <%s >%s 2>%s"):format(table.concat(words, " "), quote(input), quote(out), quote(err))
   local _, how, code = os.execute(command)
@@ -220,7 +234,9 @@ function support.lua(script, ...)
   elseif code > 128 then -- how `timeout` passes it on
     signal, code = code - 128, nil
   end
-  return take(out), take(err), code, signal
+  out, err = take(out), take(err)
+  support.check_timeout(err, out)
+  return out, err, code, signal
 end
 
 -- The path of a shared library made from C text, or nil and why there is none. support.clean removes it.

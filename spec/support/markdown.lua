@@ -17,8 +17,6 @@ local support = require "spec.support"
 
 local markdown = {}
 
-local LIMIT <const> = 20 -- seconds; only a program that hangs takes them
-
 -- Array of { path, line, language, text, try, output, alone }.
 function markdown.blocks(path)
   local blocks, block, comment = {}, nil, nil
@@ -163,8 +161,8 @@ function markdown.run(block)
     if not other.alone then write(folder .. "/" .. name_of(other), source(other, swap, folder)) end
   end
   write(folder .. "/" .. name_of(block), source(block, swap, folder))
-  local _, how, code = os.execute(("cd %s && exec timeout -s KILL %d lua5.4 %s </dev/null >out 2>err"):format(
-    folder, LIMIT, name_of(block)))
+  local _, how, code = os.execute(("cd %s && exec %s lua5.4 %s </dev/null >out 2>err"):format(
+    folder, support.timeout, name_of(block)))
   local out, err = read(folder .. "/out"), read(folder .. "/err")
   os.execute("rm -rf " .. folder)
   return restore(out, swap, folder), restore(err, swap, folder), how == "exit" and code or nil
