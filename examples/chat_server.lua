@@ -91,8 +91,11 @@ end
 -- A packet may hold half a line or ten of them: client.rest is the beginning of a line whose end has not come.
 local function on_data(client, chunk)
   local text, from = client.rest .. chunk, 1
-  for line, after in text:gmatch("([^\n]*)\n()") do
-    from = after
+  local to = text:find("\n", 1, true)
+  while to do
+    local line = text:sub(from, to - 1)
+    from = to + 1
+    to = text:find("\n", from, true)
     if client.skipping then
       client.skipping = false -- the end of the line that was too long
     elseif #line > LINE_LIMIT then

@@ -16,12 +16,13 @@ local function each_line(stream, fn)
   local rest = ""
   stream:on("data", function(chunk)
     rest = rest .. chunk
-    local start = 1
-    for line, after in rest:gmatch "([^\n]*)\n()" do
-      fn((line:gsub("\r$", "")))
-      start = after
+    local from, to = 1, rest:find("\n", 1, true)
+    while to do
+      fn((rest:sub(from, to - 1):gsub("\r$", "")))
+      from = to + 1
+      to = rest:find("\n", from, true)
     end
-    rest = rest:sub(start)
+    rest = rest:sub(from)
   end)
   stream:on("end", function()
     if rest ~= "" then fn(rest) end

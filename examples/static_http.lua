@@ -96,7 +96,8 @@ local function parse(head)
   if major ~= "1" then return nil, 505 end
   local fields = {}
   for line in head:sub(head:find("\n", 1, true) + 1):gmatch("([^\n]*)\n") do
-    local name, value = line:match("^([%w!#$%%&'*+.^_`|~-]+):[ \t]*(.-)[ \t\r]*$")
+    local name, value = line:match("^([%w!#$%%&'*+.^_`|~-]+):[ \t]*(.*)$")
+    value = name and value:match("^.*[^ \t\r]") or "" -- from the end: `(.-)[ \t\r]*$` is slow where blanks are many
     if not name or value:find("[\0\r]") then return nil, 400 end
     name = name:lower()
     fields[name] = fields[name] and fields[name] .. ", " .. value or value
