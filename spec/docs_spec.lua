@@ -2,6 +2,7 @@
 -- error code has its entry.
 
 local annotations = require "tools.annotations"
+local attack = require "spec.support.attack"
 local markdown = require "spec.support.markdown"
 local reference = require "tools.reference"
 local support = require "spec.support"
@@ -49,6 +50,33 @@ describe("the programs in the docs", function()
           assert.equal("", err)
           assert.equal(0, code)
           if block.output then assert.equal(block.output, out) end
+        end)
+      end
+    end
+  end
+
+  -- A program may print errors, but none may end it.
+  local function check(out, err, code)
+    assert.falsy(err:find("lua5.4: ", 1, true), err) -- how a script ends by an error, that of a child too
+    assert.falsy((err .. out):find("write after end", 1, true), err .. out)
+    assert.equal(0, code, err .. out)
+  end
+
+  for _, page in ipairs(pages) do
+    for _, block in ipairs(support.valgrind and {} or markdown.programs(page)) do
+      local where = ("%s:%d"):format(page, block.line)
+      if markdown.missing(block) ~= "" then
+        pending(where .. " needs " .. markdown.missing(block))
+      elseif markdown.is_server(block) then
+        it("survive clients that reset, end early and send garbage: " .. where, function()
+          local out, err, code, targets, attacked = markdown.attack_server(block)
+          check(out, err, code)
+          -- one that goes on until its try has ended it
+          if block.try and block.try:find "done%(%)" then assert.equal(targets, attacked) end
+        end)
+      elseif block.text:find "net%.connect%(" then
+        it("survive servers that reset, end early and send garbage: " .. where, function()
+          for name in pairs(attack.servers) do check(markdown.attack_client(block, name)) end
         end)
       end
     end

@@ -2,6 +2,7 @@
 -- curl, nc. CNET_EXAMPLES names another folder to take them from, as an installed rock has.
 
 local net = require "cnet"
+local attack = require "spec.support.attack"
 local child_process = require "cnet.child_process"
 local support = require "spec.support"
 local children = require "spec.support.children"
@@ -82,9 +83,10 @@ end
 
 describe("examples/", function()
   after_each(function()
-    for program in pairs(running) do
+    for program in pairs(running) do -- of a spec that failed, whose listeners may be gone
+      running[program] = nil
       program.child:kill "SIGKILL"
-      wait_for_end(program)
+      support.run_until(function() return program.child.exitCode or program.child.signalCode end)
     end
     children.clean()
   end)
@@ -270,4 +272,78 @@ describe("examples/", function()
     stop(server)
     assert.matches("connections here and in the children: 0\n", server.out)
   end)
+
+  -- ---- attacks ----
+
+  -- A program may tell of errors, but none may end it or one that it forked.
+  local function check(program)
+    assert.falsy(program.err:find("lua5.4: ", 1, true), program.err)
+    assert.falsy(program.err:find(" died ", 1, true), program.err)
+    assert.falsy((program.out .. program.err):find("write after end", 1, true), program.err)
+  end
+
+  -- How to start each of those that listen, and what shows that it still serves.
+  local servers = {
+    echo_server = { args = { 0 }, serves = function(port) return answer_of(port, "hi") == "hi" end },
+    retry_port = { args = { 0 }, serves = function(port) return answer_of(port, ""):find "^Hello" end },
+    chat_server = { args = { 0 }, serves = function(port) return answer_of(port, "/quit\n"):find "Goodbye" end },
+    static_http = {
+      args = { folder, 0 },
+      serves = function(port) return answer_of(port, "GET /README.md HTTP/1.0\r\n\r\n"):find " 200 OK\r\n" end,
+    },
+    proxy = { args = { 0 }, serves = function(port) return answer_of(port, "hi") == "hi" end, upstream = true },
+    cluster_http = {
+      args = { 0, 2 },
+      serves = function(port) return answer_of(port, "GET / HTTP/1.0\r\n\r\n"):find "\nworker %d" end,
+    },
+    socket_handoff = {
+      args = { 0 },
+      serves = function(port) return answer_of(port, "upper\nhello\n") == "HELLO\n" end,
+    },
+  }
+
+  for name, how in pairs(servers) do
+    it(name .. " survives clients that reset, end early and send garbage", function()
+      local upstream = how.upstream and example("echo_server", 0)
+      if upstream then how.args[2] = "127.0.0.1:" .. listening(upstream) end
+      local server = example(name, table.unpack(how.args))
+      local port = tonumber((wait_for(server, "on [^\n]-(%d+)/?[ \n]")))
+      local over
+      attack.server({ host = "127.0.0.1", port = port }, 0, function() over = true end)
+      support.run_until(function() return over end)
+      assert.is_truthy(how.serves(port))
+      for _, program in ipairs { server, upstream } do
+        program.child:kill "SIGTERM"
+        wait_for_end(program)
+        check(program)
+        assert.same({ 0 }, { program.code, program.signal })
+      end
+    end)
+  end
+
+  it("has no server that is not attacked", function()
+    local pipe = assert(io.popen("grep -l ':listen(' " .. folder .. "/*.lua"))
+    for path in pipe:lines() do assert.is_table(servers[path:match "([%w_]+)%.lua$"], path) end
+    pipe:close()
+  end)
+
+  for _, name in ipairs { "echo_client", "line_client", "portscan" } do
+    it(name .. " survives servers that reset, end early and send garbage", function()
+      for _, behave in pairs(attack.servers) do
+        local port
+        attack.client({ host = "127.0.0.1", port = 0 }, behave, function(address) port = address.port end)
+        support.run_until(function() return port end)
+        local args = { echo_client = { port, "hello" }, line_client = { "127.0.0.1", port }, portscan = { port, port } }
+        local client = example(name, table.unpack(args[name]))
+        if name == "line_client" then
+          client.child.stdin:on("error", function() end) -- it may be gone already
+          type_in(client, "hello\nthere\n")
+          close_input(client)
+        end
+        check(wait_for_end(client))
+        assert.is_number(client.code)
+        support.run()
+      end
+    end)
+  end
 end)

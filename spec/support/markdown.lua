@@ -7,8 +7,8 @@
 --   ...                    gets net, and done(), which ends the program.
 --   -->
 --   ```text                what the program prints
---   <!-- not alone -->     the block is only run by others of its page, which find it by the name in its first line:
---                          -- worker.lua
+--   <!-- not alone -->     the block is only run by others of its page, or of any page if it is the guide's. They find
+--                          it by the name in its first line: -- worker.lua
 --
 -- Ports 8000 to 8099 and paths below /tmp stand for free ones.
 
@@ -16,6 +16,8 @@ local net = require "cnet"
 local support = require "spec.support"
 
 local markdown = {}
+
+local GUIDE <const> = "docs/guide.md"
 
 -- Array of { path, line, language, text, try, output, alone }.
 function markdown.blocks(path)
@@ -68,11 +70,25 @@ function markdown.programs(path)
   return programs
 end
 
+local function name_of(block) return block.text:match "^%-%- ([%w_]+%.lua)\n" or "example.lua" end
+
+-- The files that the guide tells to save, which programs of all pages may require.
+local helpers_found
+local function helpers()
+  if not helpers_found then
+    helpers_found = {}
+    for _, block in ipairs(markdown.blocks(GUIDE)) do
+      if not block.alone then helpers_found[name_of(block)] = true end
+    end
+  end
+  return helpers_found
+end
+
 -- Libraries that a program needs and that are not there.
 function markdown.missing(block)
   local missing = {}
   for name in block.text:gmatch 'require "([%w_.]+)"' do
-    if not name:find "^cnet" and not package.searchpath(name, package.path) and
+    if not name:find "^cnet" and not helpers()[name .. ".lua"] and not package.searchpath(name, package.path) and
       not package.searchpath(name, package.cpath) then
       missing[#missing + 1] = name
     end
@@ -145,11 +161,9 @@ local function source(block, swap, folder)
     local quoted = ("%q"):format(replace("local net, done = ... " .. block.try, swap, folder))
     try = "assert(load(" .. quoted:gsub("\\\n", "\\n") .. ", '=try'))"
   end
-  local prelude = PRELUDE:format(support.absolute(package.cpath), support.absolute(package.path), try)
+  local prelude = PRELUDE:format(support.absolute(package.cpath), "./?.lua;" .. support.absolute(package.path), try)
   return prelude .. replace(block.text, swap, folder)
 end
-
-local function name_of(block) return block.text:match "^%-%- ([%w_]+%.lua)\n" or "example.lua" end
 
 -- Runs a program; returns what it printed, what it said on stderr, and its exit code, or nil if it hung.
 function markdown.run(block)
@@ -157,8 +171,10 @@ function markdown.run(block)
   os.remove(folder)
   assert(os.execute("mkdir " .. folder))
   local swap = {}
-  for _, other in ipairs(markdown.blocks(block.path)) do
-    if not other.alone then write(folder .. "/" .. name_of(other), source(other, swap, folder)) end
+  for _, path in ipairs { GUIDE, block.path } do
+    for _, other in ipairs(markdown.blocks(path)) do
+      if not other.alone then write(folder .. "/" .. name_of(other), source(other, swap, folder)) end
+    end
   end
   write(folder .. "/" .. name_of(block), source(block, swap, folder))
   local _, how, code = os.execute(("cd %s && exec %s lua5.4 %s </dev/null >out 2>err"):format(
@@ -166,6 +182,66 @@ function markdown.run(block)
   local out, err = read(folder .. "/out"), read(folder .. "/err")
   os.execute("rm -rf " .. folder)
   return restore(out, swap, folder), restore(err, swap, folder), how == "exit" and code or nil
+end
+
+-- ---- attacks ----
+
+-- Does the program serve? A server that it makes to try itself out counts.
+function markdown.is_server(block) return block.text:find ":listen%(" ~= nil end
+
+local function tried(block, try)
+  local copy = {}
+  for key, value in pairs(block) do copy[key] = value end
+  copy.try = try
+  return markdown.run(copy)
+end
+
+-- Runs a server while clients attack each of its ports and paths, and then its own try, which tells whether it still
+-- serves. Returns what markdown.run does, and how many ports and paths there are, and on how many somebody listened.
+-- One that ends after its first client, or by itself, may have ended meanwhile, and well.
+function markdown.attack_server(block)
+  local targets, seen = {}, {}
+  local function add(form, value)
+    if seen[value] then return end
+    seen[value] = true
+    targets[#targets + 1] = form:format(value)
+  end
+  for port in block.text:gmatch "%f[%w]80%d%d%f[^%w]" do add("{ port = %s, host = '127.0.0.1' }", port) end
+  for path in block.text:gmatch '"(/tmp/[^"]+)"' do add("{ path = '%s' }", path) end
+  local longest = 0 -- a client that stays longer than the program's own time limit
+  for ms in block.text:gmatch "socket:setTimeout%((%d+)" do longest = math.max(longest, tonumber(ms)) end
+  -- Workers tell that they listen only once; what they say to whoever comes shows that they are alive.
+  local try = block.text:find "cluster" and "net.connect(8080, '127.0.0.1'):once('data', done)" or block.try or ""
+  local out, err, code = tried(block, ([[
+    local attack, left = require "spec.support.attack", 0
+    local function try()
+      %s
+    end
+    local function served(target)
+      left = left - 1
+      io.stderr:write "attacked\n"
+      if left > 0 then return end
+      local socket = net.connect(target)
+      socket:on("error", function() end) -- it has ended by itself
+      socket:on("connect", function() socket:destroy() try() end)
+    end
+    for _, target in ipairs { %s } do
+      left = left + 1
+      attack.server(target, %d, function() served(target) end)
+    end
+  ]]):format(try, table.concat(targets, ", "), 3 * longest))
+  local attacked
+  err, attacked = err:gsub("attacked\n", "")
+  return out, err, code, #targets, attacked
+end
+
+-- Runs a client whose server behaves as badly as that: a name in attack.servers.
+function markdown.attack_client(block, name)
+  local port = assert(block.text:match "%f[%w]80%d%d%f[^%w]")
+  return tried(block, ([[
+    local attack = require "spec.support.attack"
+    attack.client(%s, attack.servers[%q])
+  ]]):format(port, name))
 end
 
 return markdown
