@@ -353,7 +353,8 @@ describe("the end of a channel", function()
     local child = peer "exit 0"
     local note, log = support.recorder()
     child:on("spawn", function()
-      os.execute "sleep 0.2" -- it is gone, and we do not know it
+      -- it is gone, and we do not know it: a zombie, for the loop has not run
+      os.execute(("until grep -q ') Z' /proc/%d/stat; do sleep 0.01; done"):format(child.pid))
       child:send("x", function(err) note(err.code, err.message, err.syscall) end)
       child:send "y"
     end)
@@ -384,11 +385,11 @@ describe("send", function()
   after_each(support.clean)
 
   it("returns false once the other side falls behind, true again when it has caught up", function()
-    local child = children.fork [[
+    local child = children.fork([[
       process:on("message", function() end)
-      os.execute "sleep 0.1"
+      io.read() -- until it is told to hear
       net.run()
-    ]]
+    ]], nil, { silent = true })
     local half = ("x"):rep(200000)
     local results, calls = {}, 0
     for i = 1, 4 do
@@ -401,6 +402,7 @@ describe("send", function()
       end)
     end
     assert.is_false(results[4])
+    child.stdin:end_ "now\n"
     support.run()
     assert.equal(4, calls)
   end)

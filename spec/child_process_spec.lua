@@ -371,8 +371,11 @@ describe("the events of a child", function()
   end)
 
   it("tell of the close before the channel's end where that outlives the process, as in Node", function()
-    local child = children.start("x", {}, { execPath = support.sh, execArgv = { "-c", "sleep 0.2 & exit 3" } })
+    local file = support.file ""
+    local outlives = "while [ -e " .. file .. " ]; do sleep 0.01; done & exit 3"
+    local child = children.start("x", {}, { execPath = support.sh, execArgv = { "-c", outlives } })
     local events = watch(child)
+    child:on("exit", function() os.remove(file) end)
     support.run()
     assert.same({ "spawn", "exit 3 nil", "close 3 nil", "disconnect" }, events)
   end)
