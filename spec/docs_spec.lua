@@ -28,14 +28,14 @@ describe("the programs in the docs", function()
   after_each(support.clean)
 
   for _, page in ipairs(pages) do
-    it("compile: " .. page, function()
-      for _, block in ipairs(markdown.blocks(page)) do
-        if block.language == "lua" then
+    for _, block in ipairs(markdown.blocks(page)) do
+      if block.language == "lua" then
+        it(("compile: %s:%d"):format(page, block.line), function()
           local _, err = load(block.text, "=" .. page .. ":" .. block.line)
           assert.is_nil(err)
-        end
+        end)
       end
-    end)
+    end
 
     for _, block in ipairs(markdown.programs(page)) do
       local title = ("run: %s:%d"):format(page, block.line)

@@ -199,16 +199,19 @@ describe("net.strict", function()
     end)
 
     it("that are right are taken, and a table that holds more than names is not looked into", function()
+      local connected
       local server = net.createServer { noDelay = true, keepAlive = true, keepAliveInitialDelay = 1000 }
       server:listen { port = 0, host = "127.0.0.1", exclusive = true, backlog = 5 }
       server:on("listening", function()
         local client = net.connect { port = server:address().port, host = "127.0.0.1", "positional", [{}] = 1 }
         client:on("connect", function()
+          connected = true
           server:close()
           client:destroy()
         end)
       end)
       support.run()
+      assert.is_true(connected)
     end)
   end)
 end)
