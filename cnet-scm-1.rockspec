@@ -65,6 +65,7 @@ build = {
             "src/read_buffer.c",
             "src/readable.c",
             "src/received.c",
+            "src/renewal.c",
             "src/room.c",
             "src/round_robin.c",
             "src/runtime.c",

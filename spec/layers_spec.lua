@@ -7,7 +7,7 @@ local layers = {
     "address", "unix_address", "timer_list", "encoding", "signals", "strict", "version" },
   { "emitter", "timer", "immediate", "handle", "handle_listen", "handle_options", "handle_requests", "gather", "native",
     "listen_options", "listener", "lookup", "abort", "socket_address", "block_list", "path" },
-  { "stream", "writable", "read_buffer", "readable" },
+  { "stream", "writable", "read_buffer", "readable", "renewal" },
   { "socket", "socket_options", "socket_state", "socket_class", "attempt", "connector", "pipe" },
   { "server_connections", "server_holders", "server_listen", "server" },
   { "json_syntax", "json", "channel", "socket_list", "handoff", "ipc", "process", "spawn_options", "child_process",

@@ -112,6 +112,10 @@ int cnet_attempt_push(lua_State *L, int plan, const char *address, int family) {
   return lua_gettop(L);
 }
 
+bool cnet_attempt_is_awaited(lua_State *L, const cnet_socket *s, int plan) {
+  return s->connecting && cnet_get_integer(L, plan, "life") == s->life;
+}
+
 /* The connection is there. */
 static void connected(lua_State *L, cnet_socket *s, int self) {
   cnet_socket_touch(L, s, self);
@@ -126,8 +130,11 @@ static void connected(lua_State *L, cnet_socket *s, int self) {
 
 static void on_connect(lua_State *L, int self, int attempt, int status) {
   cnet_socket *s = cnet_socket_at(L, self);
-  /* destroyed meanwhile, and perhaps connected anew: then this is the end of an attempt that nobody waits for */
-  if ((s->stream.state & CNET_DESTROYED) || !s->connecting) return;
+  bool awaited;
+  lua_getfield(L, attempt, "plan");
+  awaited = cnet_attempt_is_awaited(L, s, lua_gettop(L));
+  lua_pop(L, 1);
+  if (!awaited) return; /* destroyed meanwhile, and perhaps connected anew */
   s->connecting = false;
   cnet_socket_drop_timer(L, s, &s->connect_timer);
   if (status == 0) {
@@ -234,7 +241,7 @@ static void on_attempt_timeout(lua_State *L, cnet_timer *timer) {
   lua_setfield(L, attempt, "over");
   push_connect_error(L, attempt, UV_ETIMEDOUT);
   add_error(L, plan);
-  if (!s->connecting) return;
+  if (!cnet_attempt_is_awaited(L, s, plan)) return;
   connect_next(L, s, self, plan, false);
 }
 
@@ -272,7 +279,7 @@ static void on_attempt(lua_State *L, int self, int attempt, int status) {
     lua_pushvalue(L, -1);
     add_error(L, plan);
     emit_attempt(L, self, "connectionAttemptFailed", attempt, lua_gettop(L));
-    if (s->connecting) connect_next(L, s, self, plan, status == UV_ECANCELED);
+    if (cnet_attempt_is_awaited(L, s, plan)) connect_next(L, s, self, plan, status == UV_ECANCELED);
   }
 }
 

@@ -11,6 +11,7 @@
 #include "error.h"
 #include "lookup.h"
 #include "received.h"
+#include "renewal.h"
 #include "socket_class.h"
 #include "socket_options.h"
 #include "strict.h"
@@ -95,7 +96,7 @@ static int on_lookup_one(lua_State *L) {
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_pushvalue(L, lua_upvalueindex(3));
   emit_lookup(L, self, plan, 1, 2, 3);
-  if (!s->connecting) return 0;
+  if (!cnet_attempt_is_awaited(L, s, plan)) return 0;
   if (cnet_is_error(L, 1)) {
     lua_pushvalue(L, 1);
     fail_in_tick(L, s, self);
@@ -194,7 +195,7 @@ static int on_lookup_all(lua_State *L) {
   lua_settop(L, 2);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_pushvalue(L, lua_upvalueindex(3));
-  if (!s->connecting) return 0;
+  if (!cnet_attempt_is_awaited(L, s, plan)) return 0;
   if (cnet_is_error(L, 1)) {
     emit_lookup(L, self, plan, 1, 0, 0);
     lua_pushvalue(L, 1);
@@ -234,7 +235,8 @@ static int tick_connect_ip(lua_State *L) { /* (socket, plan, family) */
   cnet_socket *s = cnet_socket_at(L, 1);
   int family = (int)lua_tointeger(L, 3); /* 4 or 6 */
   lua_settop(L, 2);
-  if (s->connecting) cnet_attempt_one(L, s, 1, 2, cnet_attempt_push(L, 2, cnet_get_string(L, 2, "host"), family));
+  if (cnet_attempt_is_awaited(L, s, 2))
+    cnet_attempt_one(L, s, 1, 2, cnet_attempt_push(L, 2, cnet_get_string(L, 2, "host"), family));
   return 0;
 }
 
@@ -325,6 +327,7 @@ static int push_plan(lua_State *L, cnet_runtime *rt, int self, int options) {
   lua_createtable(L, 0, 8);
   plan = lua_gettop(L);
   cnet_set_value(L, plan, "socket", self);
+  cnet_set_integer(L, plan, "life", cnet_socket_at(L, self)->life);
   if (lua_getfield(L, options, "localAddress") != LUA_TNIL && cnet_truthy(L, -1)) {
     size_t length;
     const char *ip = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
@@ -451,6 +454,8 @@ static void renew(lua_State *L, cnet_socket *s, int self, bool path) {
   if (s->stream.state & CNET_DESTROYED) {
     lua_pushnil(L);
     cnet_class_set_slot(L, self, CNET_SLOT_PEER);
+    cnet_socket_forget_last_life(L, s, self);
+    s->life++;
   }
   s->write_after_fin = false;
   if (s->handle) return;
@@ -465,7 +470,7 @@ static void renew(lua_State *L, cnet_socket *s, int self, bool path) {
    * and nobody but the script does */
   cnet_handle_unpin(L, h);
   s->bytes_read = s->bytes_written = 0;
-  cnet_stream_undestroy(L, &s->stream, self);
+  cnet_stream_renew(L, &s->stream, self);
 }
 
 /* ms; 0 is none */
@@ -483,6 +488,7 @@ static int connect_path(lua_State *L, cnet_socket *s, int self, int path) {
   if (lua_type(L, path) != LUA_TSTRING) cnet_error_arg_type(L, "property", "options.path", "of type string", path);
   lua_createtable(L, 0, 2);
   cnet_set_value(L, plan, "socket", self);
+  cnet_set_integer(L, plan, "life", s->life);
   lua_createtable(L, 0, 2);
   cnet_set_value(L, plan + 1, "plan", plan);
   cnet_set_value(L, plan + 1, "address", path);

@@ -11,12 +11,13 @@ void cnet_read_buffer_append(lua_State *L, cnet_stream *s, int self) {
   lua_pop(L, 2);
 }
 
-static void clear(lua_State *L, cnet_stream *s, int self) {
+void cnet_read_buffer_clear(lua_State *L, cnet_stream *s, int self) {
   lua_pushnil(L);
   cnet_class_set_slot(L, self, CNET_SLOT_READ_BUFFER);
   s->r_first = 1;
   s->r_last = 0;
   s->r_offset = 0;
+  s->r_length = 0;
 }
 
 /* The head, if it is partly read, is cut to what is left of it, so that another can be put before it. */
@@ -115,6 +116,6 @@ size_t cnet_read_buffer_take(lua_State *L, cnet_stream *s, int self, size_t n) {
     lua_pop(L, 1);
     luaL_pushresultsize(&out, taken);
   }
-  if (s->r_length == 0) clear(L, s, self);
+  if (s->r_length == 0) cnet_read_buffer_clear(L, s, self);
   return taken;
 }

@@ -14,5 +14,7 @@ void cnet_read_buffer_prepend(lua_State *L, cnet_stream *s, int self);
 /* Takes n bytes, at most what is there, and pushes them as one string; of UTF-8 text the rest of a character too.
  * Returns how many it took: none, if a finalizer has taken all. */
 size_t cnet_read_buffer_take(lua_State *L, cnet_stream *s, int self, size_t n);
+/* Forgets all that is there. */
+void cnet_read_buffer_clear(lua_State *L, cnet_stream *s, int self);
 
 #endif

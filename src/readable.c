@@ -328,13 +328,15 @@ int cnet_readable_method_read(lua_State *L) {
 
 static int tick_end_writable(lua_State *L) {
   cnet_stream *s = lua_touserdata(L, 1);
-  if (cnet_writable_is_writable(s)) cnet_writable_end(L, s, 1, 0, 0);
+  bool ended = s->state & CNET_R_END_EMITTED; /* not if the socket has begun to connect again */
+  if (ended && cnet_writable_is_writable(s)) cnet_writable_end(L, s, 1, 0, 0);
   return 0;
 }
 
 static int tick_end_readable(lua_State *L) {
   cnet_stream *s = lua_touserdata(L, 1);
-  if ((s->state & (CNET_ERRORED | CNET_CLOSE_EMITTED | CNET_R_END_EMITTED)) || s->r_length > 0) return 0;
+  const unsigned mask = CNET_ERRORED | CNET_CLOSE_EMITTED | CNET_R_ENDED | CNET_R_END_EMITTED;
+  if ((s->state & mask) != CNET_R_ENDED || s->r_length > 0) return 0;
   s->state |= CNET_R_END_EMITTED;
   cnet_emit(L, 1, "end", 0);
   if (cnet_writable_is_writable(s) && !s->allow_half_open) {

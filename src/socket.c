@@ -130,10 +130,18 @@ static size_t size_of_data(lua_State *L, int data) {
   return size;
 }
 
+/* Only a handle that is closed cancels what it was asked for: the socket has another one by now. */
+static bool is_of_last_life(const cnet_stream *s, int status) {
+  return status == UV_ECANCELED && !(s->state & CNET_DESTROYED);
+}
+
 static void on_written(lua_State *L, int self, int value, int status) {
   cnet_socket *s = cnet_socket_at(L, self);
   (void)value;
-  if (status < 0) { /* ECANCELED, if the handle was closed first */
+  if (is_of_last_life(&s->stream, status)) {
+    cnet_error_push_system(L, status, "write");
+    cnet_writable_give_up(L, &s->stream, self, lua_gettop(L));
+  } else if (status < 0) { /* ECANCELED, if the handle was closed first */
     cnet_error_push_system(L, status, "write");
     cnet_writable_on_write(L, &s->stream, self, lua_gettop(L));
   } else if (s->stream.state & CNET_DESTROYED) {
@@ -195,24 +203,34 @@ static bool socket_gather(lua_State *L, cnet_stream *stream, int self, int chunk
   return true;
 }
 
+/* Pushes the error of the write that waits for the connection, and forgets what was to be written. */
+static void push_closed_before_connection(lua_State *L, int self) {
+  lua_pushnil(L);
+  cnet_class_set_slot(L, self, CNET_SLOT_WAITING);
+  cnet_error_push(L, "Error", "ERR_SOCKET_CLOSED_BEFORE_CONNECTION",
+                  "Socket closed before the connection was established");
+}
+
 static int listener_closed_before_connection(lua_State *L) {
   cnet_stream *s = cnet_emitter_push_self(L, CNET_SOCKET);
   int self = lua_gettop(L);
-  cnet_error_push(L, "Error", "ERR_SOCKET_CLOSED_BEFORE_CONNECTION",
-                  "Socket closed before the connection was established");
+  if (!(s->state & CNET_DESTROYED)) return 0; /* an earlier listener connects again: see cnet_socket_forget_waiting */
+  push_closed_before_connection(L, self);
   cnet_writable_on_write(L, s, self, lua_gettop(L));
   return 0;
 }
 
 static void socket_write(lua_State *L, cnet_stream *stream, int self, int data);
 
-static int listener_write(lua_State *L) { /* upvalue 2: what was to be written */
+static int listener_write(lua_State *L) {
   cnet_stream *s;
   lua_settop(L, 0);
   s = cnet_emitter_push_self(L, CNET_SOCKET);
   cnet_emitter_push_listener(L, listener_closed_before_connection, 0);
   cnet_emitter_off(L, cnet_runtime_of(L), 1, "close");
-  lua_pushvalue(L, lua_upvalueindex(2));
+  if (cnet_class_slot(L, 1, CNET_SLOT_WAITING) == LUA_TNIL) return 0;
+  lua_pushnil(L);
+  cnet_class_set_slot(L, 1, CNET_SLOT_WAITING);
   socket_write(L, s, 1, 2);
   return 0;
 }
@@ -226,8 +244,8 @@ static void socket_write(lua_State *L, cnet_stream *stream, int self, int data) 
   if (s->connecting) {
     s->pending_bytes = size;
     lua_pushvalue(L, data);
-    cnet_emitter_push_listener(L, listener_write, 1);
-    cnet_emitter_once(L, rt, self, "connect");
+    cnet_class_set_slot(L, self, CNET_SLOT_WAITING);
+    cnet_socket_once_connected(L, s, self, listener_write);
     cnet_emitter_push_listener(L, listener_closed_before_connection, 0);
     cnet_emitter_once(L, rt, self, "close");
     return;
@@ -255,9 +273,13 @@ static void socket_write(lua_State *L, cnet_stream *stream, int self, int data) 
 }
 
 static void on_shutdown(lua_State *L, int self, int value, int status) {
+  cnet_stream *s = lua_touserdata(L, self);
   (void)value;
-  (void)status; /* as in Node: the reading side, or the next write, tells what is wrong */
-  cnet_writable_on_final(L, lua_touserdata(L, self), self, 0);
+  if (is_of_last_life(s, status)) {
+    s->pendingcb--;
+  } else { /* as in Node: the reading side, or the next write, tells what is wrong */
+    cnet_writable_on_final(L, s, self, 0);
+  }
 }
 
 static int listener_final(lua_State *L);
@@ -266,6 +288,7 @@ static void socket_final(lua_State *L, cnet_stream *stream, int self) {
   cnet_socket *s = (cnet_socket *)stream;
   int status;
   if (!s->handle || s->connecting) {
+    s->final_waits = true;
     cnet_socket_once_connected(L, s, self, listener_final);
     return;
   }
@@ -280,9 +303,39 @@ static void socket_final(lua_State *L, cnet_stream *stream, int self) {
 }
 
 static int listener_final(lua_State *L) {
-  cnet_stream *s = cnet_emitter_push_self(L, CNET_SOCKET);
-  socket_final(L, s, lua_gettop(L));
+  cnet_socket *s = cnet_emitter_push_self(L, CNET_SOCKET);
+  if (!s->final_waits) return 0;
+  s->final_waits = false;
+  socket_final(L, &s->stream, lua_gettop(L));
   return 0;
+}
+
+/* ---- another life ---- */
+
+void cnet_socket_forget_listener(lua_State *L, cnet_socket *s, int self, const char *event, lua_CFunction fn) {
+  int n, left = cnet_emitter_count(L, self, event);
+  do {
+    n = left;
+    cnet_emitter_push_listener(L, fn, 0);
+    cnet_emitter_off(L, cnet_stream_runtime(&s->stream), self, event);
+    left = cnet_emitter_count(L, self, event);
+  } while (left < n);
+}
+
+void cnet_socket_forget_waiting(lua_State *L, cnet_socket *s, int self) {
+  static const lua_CFunction waiting[] = {listener_read, listener_write, listener_final};
+  int top = lua_gettop(L);
+  luaL_checkstack(L, 20, NULL);
+  for (int i = 0; i < 3; i++) cnet_socket_forget_listener(L, s, self, "connect", waiting[i]);
+  cnet_socket_forget_listener(L, s, self, "close", listener_closed_before_connection);
+  if (s->final_waits) s->stream.pendingcb--;
+  s->final_waits = false;
+  s->pending_bytes = s->last_write_queue = 0;
+  if (cnet_class_slot(L, self, CNET_SLOT_WAITING) != LUA_TNIL) {
+    push_closed_before_connection(L, self);
+    cnet_writable_give_up(L, &s->stream, self, top + 2);
+  }
+  lua_settop(L, top);
 }
 
 /* ---- groups ---- */

@@ -16,6 +16,7 @@ enum {
   CNET_SLOT_ATTEMPTED,                     /* autoSelectFamilyAttemptedAddresses */
   CNET_SLOT_BLOCK_LIST,                    /* addresses that it must not connect to */
   CNET_SLOT_PLAN,                          /* the connect() that connectTimeout watches; see attempt.h */
+  CNET_SLOT_WAITING,                       /* what is written once the connection is there: as ops.write gets it */
 };
 
 typedef struct cnet_socket cnet_socket;
@@ -42,7 +43,9 @@ struct cnet_socket {
   cnet_timer *connect_timer; /* of connectTimeout, while connecting */
   lua_Number timeout;        /* ms; below 0: never set */
   bool reset_and_close, aborted;
-  bool unrefed; /* as the script said of the handle, or of the next one */
+  bool final_waits; /* for the connection, with what ends the writing side */
+  lua_Integer life; /* how often it was destroyed and began to connect again */
+  bool unrefed;     /* as the script said of the handle, or of the next one */
   bool no_delay, keep_alive;
   bool collected;        /* its __gc has run, and will not run again; a finalizer older than it may still have it */
   short type_of_service; /* below 0: the system's */
@@ -65,6 +68,10 @@ void cnet_socket_touch(lua_State *L, cnet_socket *s, int self);
 /* Leaves its server's group; the second tells nobody, and whether it was in one. */
 void cnet_socket_leave(lua_State *L, cnet_socket *s, int self);
 bool cnet_socket_unlink(cnet_socket *s);
+/* The socket is destroyed and connects again: takes away what has waited for the connection in vain. */
+void cnet_socket_forget_waiting(lua_State *L, cnet_socket *s, int self);
+/* Removes all that listens to the event with fn, an internal listener. */
+void cnet_socket_forget_listener(lua_State *L, cnet_socket *s, int self, const char *event, lua_CFunction fn);
 /* Calls the internal listener fn at the next 'connect'. */
 void cnet_socket_once_connected(lua_State *L, cnet_socket *s, int self, lua_CFunction fn);
 

@@ -385,6 +385,12 @@ static int method_reset_and_destroy(lua_State *L) {
   return 1;
 }
 
+void cnet_socket_forget_last_life(lua_State *L, cnet_socket *s, int self) {
+  cnet_socket_forget_listener(L, s, self, "finish", listener_destroy);
+  cnet_socket_forget_listener(L, s, self, "connect", listener_reset);
+  cnet_socket_forget_waiting(L, s, self);
+}
+
 static int method_close(lua_State *L) { /* __close: (self, error) */
   cnet_socket *s = self_socket(L);
   cnet_stream_destroy(L, &s->stream, 1, 0);

@@ -25,6 +25,9 @@ cnet_handle *cnet_socket_detach(lua_State *L, cnet_socket *s, int self);
 /* Pushes a socket over an open handle of a kind it can read and write, which it takes. It does not read yet. */
 cnet_socket *cnet_socket_wrap(lua_State *L, cnet_native *native);
 
+/* The socket is destroyed and connects again: what was asked for in its last life and not done is not done now. */
+void cnet_socket_forget_last_life(lua_State *L, cnet_socket *s, int self);
+
 /* Registers net.Socket and net.Stream in the table on top. */
 void cnet_socket_register(lua_State *L);
 

@@ -22,20 +22,25 @@ void cnet_stream_set_errored(lua_State *L, cnet_stream *s, int self, int err) {
 
 static int tick_emit_error_close(lua_State *L) { /* (stream, err) */
   cnet_stream *s = lua_touserdata(L, 1);
+  lua_settop(L, 2);
+  if (!(s->state & CNET_DESTROYED)) { /* it connects again already: this is still the error of the last time */
+    cnet_emit(L, 1, "error", 1);
+    return 0;
+  }
   if (s->state & CNET_ERROR_EMITTED) {
     s->state |= CNET_CLOSE_EMITTED;
     return 0;
   }
   /* Node sets closeEmitted after the event, and not at all if a listener throws; nothing can tell the difference */
   s->state |= CNET_ERROR_EMITTED | CNET_CLOSE_EMITTED;
-  lua_settop(L, 2);
   cnet_emit(L, 1, "error", 1);
   return 0;
 }
 
 static int tick_emit_close(lua_State *L) {
   cnet_stream *s = lua_touserdata(L, 1);
-  s->state |= CNET_CLOSE_EMITTED; /* the event itself is net.Socket's, once the handle is closed */
+  if (s->state & CNET_DESTROYED)
+    s->state |= CNET_CLOSE_EMITTED; /* the event itself is net.Socket's, once the handle is closed */
   return 0;
 }
 
@@ -67,14 +72,4 @@ void cnet_stream_destroy(lua_State *L, cnet_stream *s, int self, int err) {
 void cnet_stream_destroy_top(lua_State *L, cnet_stream *s, int self) {
   cnet_stream_destroy(L, s, self, lua_gettop(L));
   lua_pop(L, 1);
-}
-
-void cnet_stream_undestroy(lua_State *L, cnet_stream *s, int self) {
-  s->state &= ~(unsigned)(CNET_DESTROYED | CNET_CLOSED | CNET_CLOSE_EMITTED | CNET_ERRORED | CNET_ERROR_EMITTED |
-                          CNET_R_READING | CNET_R_ENDED | CNET_R_END_EMITTED);
-  s->wstate &= ~(unsigned)(CNET_W_FINAL_CALLED | CNET_W_PREFINISHED | CNET_W_ENDING | CNET_W_FINISHED);
-  if (s->state & CNET_R_OFF) s->state |= CNET_R_ENDED | CNET_R_END_EMITTED;
-  if (s->wstate & CNET_W_OFF) s->wstate |= CNET_W_ENDING | CNET_W_FINISHED;
-  lua_pushnil(L);
-  cnet_class_set_slot(L, self, CNET_SLOT_ERRORED);
 }

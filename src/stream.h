@@ -122,8 +122,6 @@ void cnet_stream_destroy(lua_State *L, cnet_stream *s, int self, int err);
 void cnet_stream_on_destroyed(lua_State *L, cnet_stream *s, int self, int err);
 /* Destroys with the error on top, which it pops. */
 void cnet_stream_destroy_top(lua_State *L, cnet_stream *s, int self);
-/* Makes a destroyed stream fresh again, for another connect. */
-void cnet_stream_undestroy(lua_State *L, cnet_stream *s, int self);
 /* Remembers the first error, at index err. */
 void cnet_stream_set_errored(lua_State *L, cnet_stream *s, int self, int err);
 

@@ -124,6 +124,7 @@ static void error_buffer(lua_State *L, cnet_stream *s, int self) {
       push_buffered(L, top + 1, i);
       s->w_length -= lua_rawlen(L, top + 2);
       s->w_first = i + 1;
+      s->pendingcb--;
       if (lua_isfunction(L, top + 3)) {
         push_cause(L, s, self, "write");
         call_callback(L, top + 3, top + 4);
@@ -138,8 +139,70 @@ static void error_buffer(lua_State *L, cnet_stream *s, int self) {
 }
 
 int cnet_writable_tick_error_buffer(lua_State *L) {
-  error_buffer(L, lua_touserdata(L, 1), 1);
+  cnet_stream *s = lua_touserdata(L, 1);
+  if (s->state & CNET_DESTROYED) error_buffer(L, s, 1); /* else it connects again, and all was said */
   return 0;
+}
+
+/* ---- another life ---- */
+
+/* The callback, or each of the array, at index callback gets the error at index err in a tick. */
+static void tick_callbacks(lua_State *L, cnet_runtime *rt, int callback, int err) {
+  if (lua_isfunction(L, callback)) {
+    tick_callback(L, rt, callback, err);
+  } else if (lua_istable(L, callback)) {
+    lua_Integer i, n = (lua_Integer)lua_rawlen(L, callback);
+    for (i = 1; i <= n; i++) {
+      lua_rawgeti(L, callback, i);
+      if (lua_isfunction(L, -1)) tick_callback(L, rt, lua_gettop(L), err);
+      lua_pop(L, 1);
+    }
+  }
+}
+
+void cnet_writable_give_up(lua_State *L, cnet_stream *s, int self, int err) {
+  int top = lua_gettop(L);
+  luaL_checkstack(L, 8, NULL);
+  if (s->wstate & CNET_W_WRITE_CALLBACK) {
+    cnet_class_slot(L, self, CNET_SLOT_WRITE_CALLBACK);
+    tick_callbacks(L, cnet_stream_runtime(s), top + 1, err);
+    lua_pushnil(L);
+    cnet_class_set_slot(L, self, CNET_SLOT_WRITE_CALLBACK);
+  }
+  s->wstate &= ~(unsigned)(CNET_W_WRITING | CNET_W_EXPECT_CALLBACK | CNET_W_WRITE_CALLBACK);
+  s->w_length -= s->w_writing;
+  s->w_writing = 0;
+  s->pendingcb--;
+  lua_settop(L, top);
+  clear_buffer(L, s, self);
+  if (s->wstate & CNET_W_ENDING) finish_maybe(L, s, self, true);
+}
+
+void cnet_writable_renew(lua_State *L, cnet_stream *s, int self) {
+  int top = lua_gettop(L);
+  cnet_runtime *rt = cnet_stream_runtime(s);
+  while ((s->wstate & CNET_W_BUFFERED) && s->w_first <= s->w_last) {
+    cnet_class_slot(L, self, CNET_SLOT_WRITE_BUFFER);
+    push_buffered(L, top + 1, s->w_first);
+    push_cause(L, s, self, "write");
+    tick_callbacks(L, rt, top + 3, top + 4);
+    s->w_length -= lua_rawlen(L, top + 2);
+    s->w_first++;
+    s->pendingcb--;
+    lua_settop(L, top);
+  }
+  if (s->wstate & CNET_W_ON_FINISHED) {
+    cnet_class_slot(L, self, CNET_SLOT_ON_FINISHED);
+    push_cause(L, s, self, "end");
+    tick_callbacks(L, rt, top + 1, top + 2);
+    lua_pushnil(L);
+    cnet_class_set_slot(L, self, CNET_SLOT_ON_FINISHED);
+    s->wstate &= ~(unsigned)CNET_W_ON_FINISHED;
+  }
+  reset_buffer(L, s, self);
+  s->corked = 0;
+  s->wstate &= ~(unsigned)CNET_W_NEED_DRAIN;
+  lua_settop(L, top);
 }
 
 /* ---- writing ---- */
@@ -308,11 +371,7 @@ static void on_write_sync(lua_State *L, cnet_stream *s, int self, int callback) 
 void cnet_writable_on_write(lua_State *L, cnet_stream *s, int self, int err) {
   int top = lua_gettop(L), callback = 0;
   bool sync = s->wstate & CNET_W_SYNC;
-  if (!(s->wstate & CNET_W_EXPECT_CALLBACK)) { /* a write that waited for an earlier connect, which failed */
-    cnet_error_push(L, "Error", "ERR_MULTIPLE_CALLBACK", "Callback called multiple times");
-    cnet_stream_destroy_top(L, s, self);
-    return;
-  }
+  if (!(s->wstate & CNET_W_EXPECT_CALLBACK)) return; /* it was given up: the socket connects again */
   luaL_checkstack(L, 20, NULL);
   if (s->wstate & CNET_W_WRITE_CALLBACK) {
     cnet_class_slot(L, self, CNET_SLOT_WRITE_CALLBACK);
@@ -430,7 +489,12 @@ static void finish(lua_State *L, cnet_stream *s, int self) {
 }
 
 static int tick_finish(lua_State *L) {
-  finish(L, lua_touserdata(L, 1), 1);
+  cnet_stream *s = lua_touserdata(L, 1);
+  if (s->wstate & CNET_W_PREFINISHED) {
+    finish(L, s, 1);
+  } else { /* it has begun to connect again */
+    s->pendingcb--;
+  }
   return 0;
 }
 

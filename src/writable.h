@@ -20,6 +20,10 @@ bool cnet_writable_write_through(lua_State *L, cnet_stream *s, int self, int chu
 void cnet_writable_end(lua_State *L, cnet_stream *s, int self, int chunk, int callback);
 bool cnet_writable_is_writable(const cnet_stream *s);
 int cnet_writable_tick_error_buffer(lua_State *L);
+/* The socket connects again: what still waits of its last life is not written any more, and its callbacks hear so. */
+void cnet_writable_renew(lua_State *L, cnet_stream *s, int self);
+/* The write in flight is one of a life that is over: its callbacks get the error at index err, each in a tick. */
+void cnet_writable_give_up(lua_State *L, cnet_stream *s, int self, int err);
 /* Bytes that wait in the stream, and were not handed to the handle. */
 size_t cnet_writable_buffered(const cnet_stream *s);
 

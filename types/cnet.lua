@@ -47,7 +47,6 @@
 ---| "ERR_IP_BLOCKED" # a net.BlockList forbids the address
 ---| "ERR_MISSING_ARGS" # an argument or option that must be there is not
 ---| "ERR_MODULE_NOT_FOUND" # messages between processes need the library dkjson
----| "ERR_MULTIPLE_CALLBACK" # a write of a connection that failed ended after the next one had begun
 ---| "ERR_OUT_OF_RANGE" # a number is too small, too large or not whole
 ---| "ERR_SERVER_ALREADY_LISTEN" # `listen` on a server that listens
 ---| "ERR_SERVER_NOT_RUNNING" # `close` of a server that does not listen
@@ -694,7 +693,8 @@ function Server:unref() end
 ---@field writableCorked integer
 local Socket = {}
 
----Connects; 'connect' or 'error' comes later. A socket that was closed may connect again. The forms:
+---Connects; 'connect' or 'error' comes later. A socket that was closed may connect again: its listeners, its encoding
+---and whether it is paused stay, and what was not read or not written before is lost. The forms:
 ---
 ---* `connect(port[, host][, callback])`: host is "localhost" unless said otherwise
 ---* `connect(path[, callback])`: a Unix socket
