@@ -1,6 +1,9 @@
 -- net.AbortController and AbortSignal, against what node v20 does.
 
 local net = require "cnet"
+local children = require "spec.support.children"
+local sockets = require "spec.support.sockets"
+local support = require "spec.support"
 
 describe("net.AbortController", function()
   it("has a signal that is not aborted", function()
@@ -145,5 +148,84 @@ describe("net.AbortController", function()
     collectgarbage()
     collectgarbage()
     assert.is_nil(next(seen))
+  end)
+end)
+
+-- A signal may live much longer than what it could abort, and holds that by its listener.
+describe("the listener that an option signal adds", function()
+  after_each(children.clean)
+
+  -- Notes how many listeners the signal has in each of the events; returns the emitter.
+  local function count(emitter, signal, events, note)
+    for _, event in ipairs(events) do
+      emitter:on(event, function() note(event, signal:listenerCount "abort") end)
+    end
+    return emitter
+  end
+
+  it("is there until a child exits", function()
+    local note, log = support.recorder()
+    local signal = net.AbortController().signal
+    local child = children.fork("", nil, { signal = signal })
+    note("fork", signal:listenerCount "abort")
+    count(child, signal, { "spawn", "exit", "close" }, note)
+    support.run()
+    assert.same({ "fork 1", "spawn 1", "exit 0", "close 0" }, log)
+  end)
+
+  it("is there until the close of a child that could not be started", function()
+    local note, log = support.recorder()
+    local signal = net.AbortController().signal
+    local child = children.fork("", nil, { signal = signal, execPath = "/no/such" })
+    count(child, signal, { "error", "close" }, note)
+    support.run()
+    assert.same({ "error 1", "close 0" }, log)
+  end)
+
+  it("is gone when it has killed a child", function()
+    local note, log = support.recorder()
+    local controller = net.AbortController()
+    local child = children.fork("process:on('disconnect', print)", nil, { signal = controller.signal })
+    count(child, controller.signal, { "error", "exit", "close" }, note)
+    controller:abort()
+    support.run()
+    assert.same({ "error 0", "exit 0", "close 0" }, log)
+  end)
+
+  it("is there until a server is closed", function()
+    local note, log = support.recorder()
+    local signal = net.AbortController().signal
+    local server = net.createServer()
+    for i = 1, 2 do
+      server:listen { port = 0, signal = signal }
+      note("listen", signal:listenerCount "abort")
+      server:once("listening", function()
+        note("listening", signal:listenerCount "abort")
+        server:close()
+      end)
+      support.run()
+      note(i, signal:listenerCount "abort")
+    end
+    assert.same({ "listen 1", "listening 1", "1 0", "listen 1", "listening 1", "2 0" }, log)
+  end)
+
+  it("is there until a socket is closed", function()
+    local note, log = support.recorder()
+    local signal = net.AbortController().signal
+    local server = sockets.server(function(peer)
+      peer:resume()
+      peer:end_()
+    end)
+    local target = sockets.address_of(server)
+    target.signal = signal
+    local socket = count(net.connect(target), signal, { "connect", "end", "finish", "close" }, note)
+    socket:resume()
+    support.run_until(function() return socket.closed end)
+    server:close()
+    support.run()
+    assert.same({ "connect 1", "end 1", "finish 1", "close 0" }, log)
+    count(net.connect { port = target.port, host = target.host, signal = signal }, signal, { "error", "close" }, note)
+    support.run()
+    assert.same({ "error 1", "close 0" }, table.move(log, 5, #log, 1, {}))
   end)
 end)

@@ -59,13 +59,13 @@ static int forget_signal(lua_State *L) { /* upvalues: 2 the signal, 3 its listen
   return 0;
 }
 
-void cnet_abort_add_until_close(lua_State *L, cnet_runtime *rt, int index, int emitter) {
+void cnet_abort_add_until(lua_State *L, cnet_runtime *rt, int index, int emitter, const char *event) {
   lua_pushvalue(L, -1);
   cnet_abort_add(L, rt, index);
   lua_pushvalue(L, index);
   lua_insert(L, -2);
   cnet_emitter_push_listener(L, forget_signal, 2);
-  cnet_emitter_once(L, rt, emitter, "close");
+  cnet_emitter_once(L, rt, emitter, event);
 }
 
 /* ---- 'abort' ---- */

@@ -19,9 +19,9 @@ void cnet_abort_push_error(lua_State *L, int index);
  * signal by cnet_emitter_push_self. */
 void cnet_abort_add(lua_State *L, cnet_runtime *rt, int index);
 void cnet_abort_remove(lua_State *L, cnet_runtime *rt, int index);
-/* Pops a listener and adds it for one 'abort'; it is removed again at the 'close' of the emitter at index emitter,
+/* Pops a listener and adds it for one 'abort'; it is removed again at the event of the emitter at index emitter,
  * which a signal that lives longer would keep alive otherwise. */
-void cnet_abort_add_until_close(lua_State *L, cnet_runtime *rt, int index, int emitter);
+void cnet_abort_add_until(lua_State *L, cnet_runtime *rt, int index, int emitter, const char *event);
 
 /* Registers net.AbortController and net.AbortSignal in the table on top. */
 void cnet_abort_register(lua_State *L);

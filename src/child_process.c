@@ -293,7 +293,8 @@ static void follow_signal(lua_State *L, child_process *p, int self, const cnet_s
   if (cnet_abort_is_aborted(L, spawn->signal)) {
     cnet_tick(L, runtime_of(p), 0);
   } else {
-    cnet_abort_add_until_close(L, runtime_of(p), spawn->signal, self);
+    /* what could not be started never exits; Node leaves its listener there */
+    cnet_abort_add_until(L, runtime_of(p), spawn->signal, self, p->running ? "exit" : "close");
   }
 }
 

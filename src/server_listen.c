@@ -358,7 +358,7 @@ static void use_signal(lua_State *L, cnet_server *s, int self, int options) {
   if (cnet_abort_is_aborted(L, signal)) {
     cnet_tick(L, rt, 0);
   } else {
-    cnet_abort_add_until_close(L, rt, signal, self);
+    cnet_abort_add_until(L, rt, signal, self, "close");
   }
   lua_settop(L, top);
 }

@@ -180,7 +180,7 @@ static void use_signal(lua_State *L, cnet_socket *s, int self, int options) {
       lua_pushvalue(L, self);
       lua_pushvalue(L, signal);
       cnet_emitter_push_listener(L, listener_abort, 2);
-      cnet_abort_add_until_close(L, rt, signal, self);
+      cnet_abort_add_until(L, rt, signal, self, "close");
     }
   }
   lua_pop(L, 1);
