@@ -398,6 +398,21 @@ describe("'newListener' and 'removeListener'", function()
     assert.same({ "x x2", "x x1", "y y1", "x x3", "removeListener other" }, list)
     assert.same({}, emitter:eventNames())
   end)
+
+  it("removes what was there, and not what is added meanwhile", function()
+    local emitter = net.EventEmitter()
+    local function f() end
+    local added = 0
+    emitter:on("x", f):on("x", print):on("removeListener", function(event, fn)
+      if event ~= "x" then return end
+      added = added + 1
+      assert(added <= 2, "it goes on for ever")
+      emitter:on("x", fn)
+    end)
+    emitter:removeAllListeners "x"
+    assert.equal(2, added)
+    assert.same({ print, f }, emitter:listeners "x")
+  end)
 end)
 
 describe("'error'", function()

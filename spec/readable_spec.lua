@@ -761,3 +761,106 @@ describe("reading", function()
     end
   end)
 end)
+
+-- Several removals in one go are several looks at who listens, each in a tick: what a script does between them counts.
+describe("a socket whose listeners change", function()
+  after_each(support.clean)
+
+  -- A socket where 'readable' and 'data' are listened to and `first` waits; the log has what is heard.
+  local function listening()
+    local client, peer = sockets.pair()
+    local note, log = recorder()
+    local function readable() note("readable", client.readableLength) end
+    client:on("readable", readable)
+    client:on("data", function(chunk) note("data", chunk) end)
+    client:on("resume", function() note "resume" end)
+    peer:write "first"
+    support.run_until(function() return #log > 0 end)
+    sockets.settle()
+    assert.same({ "readable 5" }, log)
+    log[1] = nil
+    return client, peer, log, readable
+  end
+
+  local function more(client, peer, length)
+    peer:write "second"
+    support.run_until(function() return client.bytesRead == 11 end)
+    sockets.settle()
+    assert.equal(length, client.readableLength)
+  end
+
+  it("hears 'readable' on, where removeAllListeners took one and another was added", function()
+    local client, peer, log, readable = listening()
+    client:on("readable", print)
+    client:removeAllListeners "readable"
+    client:on("readable", readable)
+    sockets.settle()
+    assert.is_false(client.readableFlowing)
+    more(client, peer, 11)
+    assert.same({ "resume", "readable 11" }, log)
+    sockets.finish(client, peer)
+  end)
+
+  it("flows, where each was told of to 'removeListener', as in Node", function()
+    local client, peer, log, readable = listening()
+    client:on("removeListener", function() end)
+    client:removeAllListeners "readable"
+    client:on("readable", readable)
+    sockets.settle()
+    assert.is_true(client.readableFlowing)
+    more(client, peer, 0)
+    assert.same({ "resume", "data first", "data second" }, log)
+    sockets.finish(client, peer)
+  end)
+
+  it("flows, where a listener of once was removed while it was due, as in Node", function()
+    local client, peer, log, readable = listening()
+    client:off("readable", readable)
+    client:on("readable", function() client:off("readable", readable) end)
+    client:once("readable", readable)
+    client:on("readable", function() end)
+    sockets.settle()
+    assert.is_false(client.readableFlowing)
+    log[1] = nil
+    more(client, peer, 0)
+    assert.is_true(client.readableFlowing)
+    assert.same({ "readable 11", "resume", "data first", "data second" }, log)
+    sockets.finish(client, peer)
+  end)
+
+  it("keeps what waits when the last listeners are gone", function()
+    for _, clear in ipairs {
+      function(client) client:removeAllListeners() end,
+      function(client) client:removeAllListeners "data" client:removeAllListeners "readable" end,
+      function(client) client:removeAllListeners "readable" client:removeAllListeners "data" end,
+      function(client) client:on("removeListener", function() end):removeAllListeners() end,
+    } do
+      local client, peer, log = listening()
+      clear(client)
+      client:on("error", function() end)
+      sockets.settle()
+      assert.is_nil(client.readableFlowing)
+      more(client, peer, 11)
+      assert.equal("firstsecond", client:read())
+      assert.same({}, log)
+      sockets.finish(client, peer)
+    end
+  end)
+
+  it("hears 'readable' of an end that the script has made before it listened", function()
+    local peer, client
+    local note, log = recorder()
+    local server = sockets.server(function(socket) peer = socket end, nil, { pauseOnConnect = true })
+    client = net.connect(sockets.address_of(server))
+    sockets.wait(function() return peer end)
+    server:close()
+    peer:on("end", function() note "end" end)
+    peer:unshift(nil)
+    sockets.settle()
+    assert.same({}, log)
+    peer:on("readable", function() note("readable", peer:read()) end)
+    sockets.settle()
+    assert.same({ "readable nil", "end" }, log)
+    sockets.finish(client, peer)
+  end)
+end)

@@ -409,7 +409,9 @@ static int once_wrapper(lua_State *L) {
   lua_pushvalue(L, lua_upvalueindex(ONCE_NAME));
   lua_getstack(L, 0, &ar);
   lua_getinfo(L, "f", &ar); /* this very wrapper */
-  if (remove_listener(L, rt, nargs + 1, nargs + 2, nargs + 3)) hook(L, rt, nargs + 1, nargs + 2, CNET_LISTENER_REMOVED);
+  remove_listener(L, rt, nargs + 1, nargs + 2, nargs + 3);
+  hook(L, rt, nargs + 1, nargs + 2,
+       CNET_LISTENER_REMOVED); /* as in Node, even if a listener before it has removed it */
   lua_pushboolean(L, 1);
   lua_replace(L, lua_upvalueindex(ONCE_FIRED));
   lua_settop(L, nargs + 1);
@@ -431,15 +433,29 @@ static void wrap_once(lua_State *L, int self, int name) {
   lua_replace(L, -2);
 }
 
-/* Removes all listeners of the event, the last one first, telling of each. */
+/* Removes all listeners of the event that are there by now. As in Node it is one removal to whoever changes with the
+ * listeners; but where somebody hears of it, it is one for each, the last one first. */
 static void clear_event(lua_State *L, cnet_runtime *rt, int self, int name) {
-  int top = lua_gettop(L);
-  luaL_checkstack(L, 8, NULL);
-  while (push_entry(L, self, name) != LUA_TNIL) {
-    if (lua_istable(L, -1)) lua_rawgeti(L, -1, (lua_Integer)lua_rawlen(L, -1));
-    remove_listener(L, rt, self, name, lua_gettop(L));
-    hook(L, rt, self, name, CNET_LISTENER_REMOVED);
+  int top = lua_gettop(L), i, n = 1;
+  luaL_checkstack(L, 16, NULL);
+  if (push_entry(L, self, name) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  if (!has_listeners(L, self, "removeListener")) {
+    drop_event(L, self, name);
     lua_settop(L, top);
+    return;
+  }
+  if (lua_istable(L, -1)) {
+    n = (int)lua_rawlen(L, -1);
+    luaL_checkstack(L, n, "too many listeners");
+    for (i = 1; i <= n; i++) lua_rawgeti(L, top + 1, i);
+    lua_remove(L, top + 1);
+  }
+  for (i = n; i >= 1; i--) {
+    remove_listener(L, rt, self, name, top + i);
+    hook(L, rt, self, name, CNET_LISTENER_REMOVED);
   }
   lua_settop(L, top);
 }
@@ -447,6 +463,7 @@ static void clear_event(lua_State *L, cnet_runtime *rt, int self, int name) {
 static void clear_all(lua_State *L, cnet_runtime *rt, int self) {
   int top = lua_gettop(L), names, remove_listener_name;
   lua_Integer i, n;
+  bool told = has_listeners(L, self, "removeListener");
   push_listeners_table(L, self);
   n = (lua_Integer)lua_rawlen(L, -1);
   lua_createtable(L, cnet_places(n), 0);
@@ -459,7 +476,10 @@ static void clear_all(lua_State *L, cnet_runtime *rt, int self) {
   remove_listener_name = lua_gettop(L);
   for (i = 1; i <= n; i++) {
     lua_rawgeti(L, names, i);
-    if (!lua_rawequal(L, -1, remove_listener_name)) clear_event(L, rt, self, lua_gettop(L));
+    if (!lua_rawequal(L, -1, remove_listener_name)) {
+      clear_event(L, rt, self, lua_gettop(L));
+      if (told) hook(L, rt, self, lua_gettop(L), CNET_LISTENERS_CLEARED); /* Node clears them one by one then */
+    }
     lua_pop(L, 1);
   }
   clear_event(L, rt, self, remove_listener_name);

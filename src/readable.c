@@ -168,7 +168,10 @@ void cnet_readable_push_end(lua_State *L, cnet_stream *s, int self) {
     }
   }
   s->state |= CNET_R_ENDED;
-  if (s->state & CNET_R_SYNC) {
+  if ((s->state & CNET_R_SYNC) && !(s->state & (CNET_R_FLOWING | CNET_R_NEED_READABLE)) &&
+      cnet_emitter_count(L, self, "readable") == 0) {
+    s->state |= CNET_R_EOF_UNHEARD;
+  } else if (s->state & CNET_R_SYNC) {
     emit_readable(L, s, self);
   } else {
     s->state &= ~(unsigned)CNET_R_NEED_READABLE;
@@ -255,7 +258,7 @@ bool cnet_readable_read(lua_State *L, cnet_stream *s, int self, double wanted) {
   bool got;
   luaL_checkstack(L, 20, NULL);
   if (wanted > (double)s->r_high_water_mark) s->r_high_water_mark = next_power_of_two(wanted);
-  if (wanted != 0) s->state &= ~(unsigned)CNET_R_EMITTED_READABLE;
+  if (wanted != 0) s->state &= ~(unsigned)(CNET_R_EMITTED_READABLE | CNET_R_EOF_UNHEARD);
   if (wanted == 0 && (s->state & CNET_R_NEED_READABLE) &&
       ((s->r_high_water_mark != 0 ? s->r_length >= s->r_high_water_mark : s->r_length > 0) ||
        (s->state & CNET_R_ENDED))) {
@@ -426,8 +429,7 @@ int cnet_readable_method_set_encoding(lua_State *L) {
   cnet_stream *s = cnet_class_self(L, CNET_SOCKET);
   bool is_text = s->state & CNET_R_DECODER;
   cnet_encoding encoding = CNET_UTF8;
-  lua_settop(L, 2);
-  /* nil and "" are utf8; false and 0, unlike elsewhere, are not */
+  lua_settop(L, 2); /* nil and "" are utf8; false and 0, unlike elsewhere, are not */
   if (lua_type(L, 2) == LUA_TSTRING ? lua_rawlen(L, 2) > 0 : !lua_isnil(L, 2)) encoding = cnet_check_encoding(L, 2);
   cnet_decoder_init(&s->decoder, encoding);
   s->state |= CNET_R_DECODER;
@@ -476,11 +478,10 @@ static void on_added(lua_State *L, cnet_stream *s, int self, const char *name) {
   } else if (strcmp(name, "readable") == 0 && !(s->state & (CNET_R_END_EMITTED | CNET_R_READABLE_LISTENING))) {
     s->state |= CNET_R_READABLE_LISTENING | CNET_R_NEED_READABLE | CNET_R_HAS_FLOWING;
     s->state &= ~(unsigned)(CNET_R_FLOWING | CNET_R_EMITTED_READABLE);
-    if (s->r_length > 0) {
-      emit_readable(L, s, self);
-    } else if (!(s->state & CNET_R_READING)) {
+    if (s->r_length > 0 || (s->state & CNET_R_EOF_UNHEARD)) emit_readable(L, s, self);
+    if (s->r_length == 0 && !(s->state & CNET_R_READING))
       cnet_tick_object(L, cnet_stream_runtime(s), tick_read_nothing, self);
-    }
+    s->state &= ~(unsigned)CNET_R_EOF_UNHEARD;
   }
 }
 
@@ -490,10 +491,11 @@ void cnet_readable_on_listeners(lua_State *L, int self, int name, cnet_listener_
   if (change == CNET_LISTENER_PREPENDED) return; /* as in Node, it starts no flow */
   if (change == CNET_LISTENER_ADDED) {
     on_added(L, s, self, event);
-  } else if (strcmp(event, "readable") == 0 || (change == CNET_LISTENERS_CLEARED && name == 0)) {
-    cnet_tick_object(L, cnet_stream_runtime(s), tick_update_listening, self);
-  } else if (strcmp(event, "data") == 0 && change == CNET_LISTENER_REMOVED &&
-             cnet_emitter_count(L, self, "data") == 0) {
-    s->state &= ~(unsigned)CNET_R_DATA_LISTENING;
+    return;
   }
+  /* Node thinks that somebody hears 'data' still, if removeAllListeners took the last one: what waits would be lost */
+  if ((name == 0 || strcmp(event, "data") == 0) && cnet_emitter_count(L, self, "data") == 0)
+    s->state &= ~(unsigned)CNET_R_DATA_LISTENING;
+  if (name == 0 || strcmp(event, "readable") == 0)
+    cnet_tick_object(L, cnet_stream_runtime(s), tick_update_listening, self);
 }

@@ -11,8 +11,8 @@ static void renew_reading(lua_State *L, cnet_stream *s, int self) {
   const bool heard[] = {cnet_emitter_count(L, self, events[0]) > 0, (s->state & CNET_R_DATA_LISTENING) != 0};
   cnet_read_buffer_clear(L, s, self);
   if (s->state & CNET_R_DECODER) cnet_decoder_init(&s->decoder, (cnet_encoding)s->decoder.encoding);
-  s->state &=
-      ~(unsigned)(CNET_R_NEED_READABLE | CNET_R_EMITTED_READABLE | CNET_R_READABLE_LISTENING | CNET_R_READING_MORE);
+  s->state &= ~(unsigned)(CNET_R_NEED_READABLE | CNET_R_EMITTED_READABLE | CNET_R_READABLE_LISTENING |
+                          CNET_R_READING_MORE | CNET_R_EOF_UNHEARD);
   for (int i = 0; i < 2; i++) {
     if (!heard[i]) continue;
     lua_pushstring(L, events[i]);

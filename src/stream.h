@@ -48,7 +48,8 @@ enum {
   CNET_R_PAUSED = 1 << 19,
   CNET_R_OFF = 1 << 20,         /* made with readable = false */
   CNET_R_AWAIT_DRAIN = 1 << 21, /* a pipe's destination is full: CNET_SLOT_AWAIT_DRAIN is set */
-  CNET_R_DID_READ = 1 << 22
+  CNET_R_DID_READ = 1 << 22,
+  CNET_R_EOF_UNHEARD = 1 << 23 /* the end's 'readable' waits for a listener */
 };
 
 /* Of the writing half */
