@@ -313,7 +313,7 @@ static int listener_final(lua_State *L) {
 /* ---- another life ---- */
 
 void cnet_socket_forget_listener(lua_State *L, cnet_socket *s, int self, const char *event, lua_CFunction fn) {
-  int n, left = cnet_emitter_count(L, self, event);
+  lua_Integer n, left = cnet_emitter_count(L, self, event);
   do {
     n = left;
     cnet_emitter_push_listener(L, fn, 0);
