@@ -2,9 +2,9 @@
 
 #include <string.h>
 
-#include "error.h"
-#include "strict.h"
-#include "ticks.h"
+#include "core/error.h"
+#include "core/strict.h"
+#include "core/ticks.h"
 
 enum { SIGNAL_REASON = 1, SIGNAL_ONABORT = 2 }; /* slots of a signal */
 enum { CONTROLLER_SIGNAL = 1 };                 /* slot of a controller */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <uv.h>
 
-#include "runtime.h"
+#include "core/runtime.h"
 
 /* ---- what is an IP address ---- */
 

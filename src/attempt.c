@@ -3,13 +3,13 @@
 #include <string.h>
 
 #include "address.h"
-#include "args.h"
 #include "block_list.h"
-#include "error.h"
+#include "core/args.h"
+#include "core/error.h"
+#include "core/pins.h"
 #include "handle_listen.h"
 #include "handle_options.h"
 #include "handle_requests.h"
-#include "pins.h"
 #include "readable.h"
 #include "socket_options.h"
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "error.h"
+#include "core/error.h"
 #include "socket_address.h"
 
 enum { RULES = CNET_USERVALUES + 1 }; /* user value: the userdata that holds the rules, so that Lua frees it */

@@ -4,7 +4,7 @@
 #ifndef CNET_BLOCK_LIST_H
 #define CNET_BLOCK_LIST_H
 
-#include "class.h"
+#include "core/class.h"
 
 /* Is the value at index a BlockList? */
 bool cnet_block_list_test(lua_State *L, cnet_runtime *rt, int index);

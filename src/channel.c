@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/error.h"
+#include "core/ticks.h"
 #include "emitter.h"
-#include "error.h"
 #include "handle_requests.h"
 #include "json.h"
-#include "ticks.h"
 
 /* A parcel is a table: [1] the line, and by name what belongs to it: callback, quiet, handle and keep_open as they were
  * given to send; text, the message's; native, owned and retry, once a handle is packed. */

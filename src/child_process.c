@@ -4,15 +4,15 @@
 #include <stdlib.h>
 
 #include "abort.h"
-#include "error.h"
+#include "core/error.h"
+#include "core/pins.h"
+#include "core/protect.h"
+#include "core/signals.h"
+#include "core/strict.h"
+#include "core/ticks.h"
 #include "ipc.h"
 #include "json.h"
-#include "pins.h"
-#include "protect.h"
-#include "signals.h"
 #include "spawn_options.h"
-#include "strict.h"
-#include "ticks.h"
 
 enum { SLOT_STDIO = CNET_SLOT_FIRST_TARGET, SLOT_FILE, SLOT_ARGS };
 

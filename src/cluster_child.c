@@ -2,10 +2,10 @@
 
 #include <stdlib.h>
 
-#include "args.h"
 #include "cluster.h"
 #include "cluster_query.h"
 #include "cluster_wire.h"
+#include "core/args.h"
 #include "ipc.h"
 #include "process.h"
 #include "server_listen.h"

@@ -1,16 +1,16 @@
 #include "cluster_primary.h"
 
-#include "args.h"
 #include "cluster.h"
 #include "cluster_query.h"
 #include "cluster_settings.h"
 #include "cluster_wire.h"
-#include "error.h"
+#include "core/args.h"
+#include "core/error.h"
+#include "core/ticks.h"
 #include "ipc.h"
 #include "json.h"
 #include "round_robin.h"
 #include "shared_handle.h"
-#include "ticks.h"
 
 static cnet_runtime *runtime_of(lua_State *L, int self) { return ((cnet_object *)lua_touserdata(L, self))->rt; }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "args.h"
+#include "core/args.h"
 #include "handle_listen.h"
 #include "handle_options.h"
 #include "json.h"

@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "args.h"
 #include "child_process.h"
 #include "cluster.h"
-#include "error.h"
+#include "core/args.h"
+#include "core/error.h"
+#include "core/strict.h"
+#include "core/ticks.h"
 #include "spawn_options.h"
-#include "strict.h"
-#include "ticks.h"
 
 extern char **environ;
 

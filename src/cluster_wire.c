@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "args.h"
 #include "cluster.h"
+#include "core/args.h"
 #include "ipc.h"
 
 static const char worker_key = 0; /* among the slots of a process: its worker */

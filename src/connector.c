@@ -6,16 +6,16 @@
 #include <string.h>
 
 #include "address.h"
-#include "args.h"
 #include "attempt.h"
-#include "error.h"
+#include "core/args.h"
+#include "core/error.h"
+#include "core/received.h"
+#include "core/strict.h"
+#include "core/ticks.h"
 #include "lookup.h"
-#include "received.h"
 #include "renewal.h"
 #include "socket_class.h"
 #include "socket_options.h"
-#include "strict.h"
-#include "ticks.h"
 
 /* The tables that stand for a connect() and its attempts are described in attempt.h. */
 

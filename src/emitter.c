@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "args.h"
-#include "error.h"
-#include "strict.h"
+#include "core/args.h"
+#include "core/error.h"
+#include "core/strict.h"
 
 /* The listeners' table: an event's name -> its function, or an array of them; 1..n -> the names in the order they
  * were first used. (A number as a name becomes a string, so the two never meet.) */

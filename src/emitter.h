@@ -5,7 +5,7 @@
 #ifndef CNET_EMITTER_H
 #define CNET_EMITTER_H
 
-#include "class.h"
+#include "core/class.h"
 
 /* Every object that is an emitter begins with this. */
 typedef struct {

@@ -3,8 +3,8 @@
 #include <lauxlib.h>
 #include <string.h>
 
-#include "args.h"
-#include "error.h"
+#include "core/args.h"
+#include "core/error.h"
 
 /* ---- names ---- */
 

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "core/ticks.h"
 #include "handle_requests.h"
-#include "ticks.h"
 
 /* Longer ones gain nothing from being copied. */
 enum { LONGEST = 4096, CAPACITY = 16384 };

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "pins.h"
-#include "protect.h"
+#include "core/pins.h"
+#include "core/protect.h"
 #include "socket_file.h"
 
 #define HANDLE_OF(e) ((cnet_handle *)((char *)(e)-offsetof(cnet_handle, event)))

@@ -8,7 +8,7 @@
 #ifndef CNET_HANDLE_H
 #define CNET_HANDLE_H
 
-#include "runtime.h"
+#include "core/runtime.h"
 #include "unix_address.h"
 
 /* CNET_HANDLE_IPC: a pipe that carries handles besides its bytes. */

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "address.h"
-#include "protect.h"
+#include "core/protect.h"
 #include "socket_file.h"
 
 #define EVENT_HANDLE(e) CNET_HANDLE_OWNER(cnet_handle, event, e)

@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 
 #include "address.h"
+#include "core/pins.h"
+#include "core/protect.h"
 #include "handle_options.h"
-#include "pins.h"
-#include "protect.h"
 
 /* ---- requests ---- */
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "error.h"
+#include "core/error.h"
 #include "readable.h"
 #include "server.h"
 #include "socket_class.h"

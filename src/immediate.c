@@ -1,7 +1,7 @@
 #include "immediate.h"
 
-#include "pins.h"
-#include "protect.h"
+#include "core/pins.h"
+#include "core/protect.h"
 #include "timer.h"
 
 typedef struct {

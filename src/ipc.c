@@ -2,12 +2,12 @@
 
 #include <string.h>
 
-#include "args.h"
-#include "error.h"
+#include "core/args.h"
+#include "core/error.h"
+#include "core/strict.h"
+#include "core/ticks.h"
 #include "handoff.h"
 #include "socket_list.h"
-#include "strict.h"
-#include "ticks.h"
 
 /* The channel of the object, NULL if it has none or it has ended; pushes it, or what is there instead. */
 static cnet_channel *push_channel(lua_State *L, int self) {

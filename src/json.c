@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
+#include "core/error.h"
 #include "json_syntax.h"
 
 enum { DEEPEST = 1000, MOST_PACKED = 1000000 /* by table.pack: Lua's stack has no room for more */ };

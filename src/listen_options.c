@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "args.h"
-#include "error.h"
-#include "strict.h"
+#include "core/args.h"
+#include "core/error.h"
+#include "core/strict.h"
 
 int cnet_listen_callback(lua_State *L) {
   int last = lua_gettop(L);

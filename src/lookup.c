@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 
 #include "address.h"
-#include "error.h"
-#include "pins.h"
-#include "protect.h"
+#include "core/error.h"
+#include "core/pins.h"
+#include "core/protect.h"
 
 typedef struct {
   cnet_event event; /* first: an event is its request */

@@ -4,7 +4,7 @@
 #ifndef CNET_LOOKUP_H
 #define CNET_LOOKUP_H
 
-#include "runtime.h"
+#include "core/runtime.h"
 
 /* Pops a function and calls it once from the loop: (err), or (nil, list) with {address=, family=4|6} in the order of
  * the resolver. family is 0 (any), 4 or 6; hints are AI_ flags. A host with a NUL in it must not come here: callers

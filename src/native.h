@@ -5,7 +5,7 @@
 #ifndef CNET_NATIVE_H
 #define CNET_NATIVE_H
 
-#include "class.h"
+#include "core/class.h"
 #include "handle.h"
 
 typedef struct {

@@ -1,10 +1,10 @@
 #include "pipe.h"
 
-#include "error.h"
+#include "core/error.h"
+#include "core/strict.h"
+#include "core/ticks.h"
 #include "readable.h"
 #include "socket.h"
-#include "strict.h"
-#include "ticks.h"
 
 /* One pipe is a table, the link: source, destination, its listeners by name, ondrain once it was needed, cleaned. Each
  * listener is a closure over the runtime and the link. */

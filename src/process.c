@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
-#include "interrupt.h"
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "core/protect.h"
+#include "core/signals.h"
 #include "ipc.h"
-#include "protect.h"
-#include "signals.h"
 #include "socket.h"
 #include "socket_class.h"
 

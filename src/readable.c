@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "args.h"
-#include "error.h"
+#include "core/args.h"
+#include "core/error.h"
+#include "core/received.h"
+#include "core/ticks.h"
 #include "read_buffer.h"
-#include "received.h"
-#include "ticks.h"
 #include "writable.h"
 
 #define MAX_HIGH_WATER_MARK 0x40000000

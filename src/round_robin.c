@@ -1,8 +1,8 @@
 #include "round_robin.h"
 
-#include "args.h"
 #include "cluster_query.h"
 #include "cluster_wire.h"
+#include "core/args.h"
 #include "handle_listen.h"
 #include "handle_options.h"
 #include "native.h"

@@ -6,7 +6,7 @@
 #ifndef CNET_ROUND_ROBIN_H
 #define CNET_ROUND_ROBIN_H
 
-#include "class.h"
+#include "core/class.h"
 
 /* Pushes the object that listens as the query asks, with the key at index key; or nothing, returning an error. */
 int cnet_round_robin_open(lua_State *L, int key, int query);

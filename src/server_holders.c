@@ -3,8 +3,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "args.h"
-#include "ticks.h"
+#include "core/args.h"
+#include "core/ticks.h"
 
 static cnet_server *self_server(lua_State *L) { return cnet_class_self(L, CNET_SERVER); }
 

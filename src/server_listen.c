@@ -3,14 +3,14 @@
 #include <string.h>
 
 #include "abort.h"
-#include "args.h"
-#include "error.h"
+#include "core/args.h"
+#include "core/error.h"
+#include "core/ticks.h"
 #include "handle_listen.h"
 #include "handle_options.h"
 #include "listener.h"
 #include "lookup.h"
 #include "server_holders.h"
-#include "ticks.h"
 
 /* ---- the primary of a cluster ---- */
 

@@ -3,9 +3,9 @@
 #include <dlfcn.h>
 #include <string.h>
 
+#include "core/protect.h"
 #include "ipc.h"
 #include "process.h"
-#include "protect.h"
 
 /* Three things make one loop of two modules' handles safe:
  *

@@ -2,12 +2,12 @@
 
 #include <stdlib.h>
 
-#include "error.h"
+#include "core/error.h"
+#include "core/pins.h"
+#include "core/ticks.h"
 #include "gather.h"
 #include "handle_requests.h"
-#include "pins.h"
 #include "readable.h"
-#include "ticks.h"
 #include "writable.h"
 
 /* ---- timers ---- */

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "address.h"
-#include "args.h"
-#include "error.h"
-#include "strict.h"
+#include "core/args.h"
+#include "core/error.h"
+#include "core/strict.h"
 
 enum { MAPPED = 12 }; /* bytes before the IPv4 address in an IPv4-mapped one */
 

@@ -4,7 +4,7 @@
 #ifndef CNET_SOCKET_ADDRESS_H
 #define CNET_SOCKET_ADDRESS_H
 
-#include "class.h"
+#include "core/class.h"
 
 enum { CNET_IP_BYTES = 16, CNET_IP_TEXT = 46 };
 

@@ -3,15 +3,15 @@
 #include <math.h>
 
 #include "abort.h"
-#include "args.h"
 #include "block_list.h"
-#include "error.h"
+#include "core/args.h"
+#include "core/error.h"
+#include "core/strict.h"
+#include "core/ticks.h"
 #include "handle_listen.h"
 #include "readable.h"
 #include "socket_options.h"
 #include "socket_state.h"
-#include "strict.h"
-#include "ticks.h"
 #include "writable.h"
 
 static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }

@@ -5,7 +5,7 @@
 #ifndef CNET_SOCKET_FILE_H
 #define CNET_SOCKET_FILE_H
 
-#include "room.h"
+#include "core/room.h"
 
 typedef struct cnet_socket_file cnet_socket_file;
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "error.h"
+#include "core/error.h"
 #include "server_holders.h"
 
 enum {

@@ -3,11 +3,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "args.h"
-#include "error.h"
+#include "core/args.h"
+#include "core/error.h"
+#include "core/pins.h"
+#include "core/strict.h"
 #include "handle_options.h"
-#include "pins.h"
-#include "strict.h"
 #include "writable.h"
 
 static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }

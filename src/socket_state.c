@@ -1,6 +1,6 @@
 #include "socket_state.h"
 
-#include "args.h"
+#include "core/args.h"
 #include "readable.h"
 #include "writable.h"
 

@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "abort.h"
-#include "args.h"
-#include "error.h"
+#include "core/args.h"
+#include "core/error.h"
+#include "core/signals.h"
 #include "readable.h"
 #include "server.h"
-#include "signals.h"
 #include "socket_class.h"
 
 extern char **environ;

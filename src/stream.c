@@ -1,6 +1,6 @@
 #include "stream.h"
 
-#include "ticks.h"
+#include "core/ticks.h"
 
 void cnet_stream_init(cnet_stream *s, const cnet_stream_ops *ops, size_t high_water_mark) {
   cnet_emitter_init(&s->emitter);

@@ -7,7 +7,7 @@
 #ifndef CNET_STREAM_H
 #define CNET_STREAM_H
 
-#include "args.h"
+#include "core/args.h"
 #include "emitter.h"
 #include "encoding.h"
 

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "class.h"
-#include "error.h"
-#include "pins.h"
-#include "protect.h"
+#include "core/class.h"
+#include "core/error.h"
+#include "core/pins.h"
+#include "core/protect.h"
 
 #define TIMEOUT_MAX 2147483647.0
 

@@ -5,9 +5,9 @@
 #ifndef CNET_TIMER_H
 #define CNET_TIMER_H
 
-#include "class.h"
-#include "runtime.h"
-#include "timer_list.h"
+#include "core/class.h"
+#include "core/runtime.h"
+#include "core/timer_list.h"
 
 typedef struct cnet_timer cnet_timer;
 

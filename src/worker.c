@@ -2,9 +2,9 @@
 
 #include <string.h>
 
-#include "args.h"
 #include "child_process.h"
-#include "error.h"
+#include "core/args.h"
+#include "core/error.h"
 #include "ipc.h"
 
 static const cnet_class worker_class;

@@ -1,7 +1,7 @@
 #include "writable.h"
 
-#include "error.h"
-#include "ticks.h"
+#include "core/error.h"
+#include "core/ticks.h"
 
 static void clear_buffer(lua_State *L, cnet_stream *s, int self);
 static void finish_maybe(lua_State *L, cnet_stream *s, int self, bool sync);

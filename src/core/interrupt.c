@@ -1,8 +1,8 @@
-#include "interrupt.h"
+#include "core/interrupt.h"
 
 #include <stdatomic.h>
 
-#include "protect.h"
+#include "core/protect.h"
 
 /* A signal handler can only reach what is global: the runtime that was armed first has the signal. */
 static _Atomic(cnet_runtime *) armed;

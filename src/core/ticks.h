@@ -4,7 +4,7 @@
 #ifndef CNET_TICKS_H
 #define CNET_TICKS_H
 
-#include "runtime.h"
+#include "core/runtime.h"
 
 /* Queues a tick: pops a function and its nargs arguments. */
 void cnet_tick(lua_State *L, cnet_runtime *rt, int nargs);

@@ -1,11 +1,11 @@
-#include "strict.h"
+#include "core/strict.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
-#include "signals.h"
+#include "core/error.h"
+#include "core/signals.h"
 
 enum { LONGEST = 40 }; /* of the names that are compared */
 

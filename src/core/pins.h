@@ -4,7 +4,7 @@
 #ifndef CNET_PINS_H
 #define CNET_PINS_H
 
-#include "runtime.h"
+#include "core/runtime.h"
 
 void cnet_pin(lua_State *L, cnet_runtime *rt, const void *key, int index);
 void cnet_unpin(lua_State *L, cnet_runtime *rt, const void *key);

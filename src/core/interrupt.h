@@ -6,7 +6,7 @@
 
 #include <signal.h>
 
-#include "runtime.h"
+#include "core/runtime.h"
 
 /* Takes SIGINT over for this runtime, unless another state's net.run has it. */
 void cnet_interrupt_arm(cnet_runtime *rt);

@@ -1,4 +1,4 @@
-#include "args.h"
+#include "core/args.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
-#include "received.h"
+#include "core/error.h"
+#include "core/received.h"
 
 void cnet_trim_nils(lua_State *L, int first) {
   int top = lua_gettop(L);

@@ -1,9 +1,9 @@
-#include "class.h"
+#include "core/class.h"
 
 #include <string.h>
 
-#include "error.h"
-#include "received.h"
+#include "core/error.h"
+#include "core/received.h"
 
 /* Upvalues of __index and __newindex: the runtime, the class's table, the properties. */
 enum { UP_CLASS = 2, UP_PROPERTIES = 3 };

@@ -1,4 +1,4 @@
-#include "received.h"
+#include "core/received.h"
 
 #include <lauxlib.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "timer_list.h"
+#include "core/timer_list.h"
 
 #include <stdlib.h>
 

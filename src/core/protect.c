@@ -1,6 +1,6 @@
-#include "protect.h"
+#include "core/protect.h"
 
-#include "ticks.h"
+#include "core/ticks.h"
 
 typedef struct {
   cnet_runtime *rt;

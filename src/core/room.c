@@ -1,4 +1,4 @@
-#include "room.h"
+#include "core/room.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "signals.h"
+#include "core/signals.h"
 
 #include <signal.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "runtime.h"
+#include "core/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>

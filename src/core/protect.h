@@ -5,7 +5,7 @@
 #ifndef CNET_PROTECT_H
 #define CNET_PROTECT_H
 
-#include "runtime.h"
+#include "core/runtime.h"
 
 /* Runs body(L, arg), then the tick queue. Must not be called while the runtime is stopped or closed. */
 void cnet_protect(cnet_runtime *rt, cnet_phase phase, cnet_body body, void *arg);

@@ -2,7 +2,7 @@
  * left over when the loop stops in the middle of a turn.
  *
  * Layer 0: nothing of cnet lies below it. Whoever calls libuv holds a runtime; whoever is called by libuv comes back
- * into Lua through protect.h. */
+ * into Lua through core/protect.h. */
 #ifndef CNET_RUNTIME_H
 #define CNET_RUNTIME_H
 
@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "room.h"
+#include "core/room.h"
 
 /* One read buffer serves the whole loop: a chunk is copied into a Lua string before the next read. */
 #define CNET_READ_BUFFER 65536
@@ -50,7 +50,7 @@ typedef struct {
 #define CNET_RIGHT_BEFORE(type, disposable, handle) \
   _Static_assert(offsetof(type, disposable) + sizeof(cnet_disposable) == offsetof(type, handle), "right before it")
 
-/* What the callbacks of the runtime's own handles come to: loop.c, which lies above. */
+/* What the callbacks of the runtime's own handles come to: core/loop.c, which lies above. */
 typedef struct {
   void (*on_check)(cnet_runtime *rt);
   void (*on_ticker)(cnet_runtime *rt);
@@ -104,7 +104,7 @@ struct cnet_runtime {
   bool immediates_ref;
   struct cnet_timers *timers;
 
-  const struct cnet_class *classes[CNET_CLASS_LIMIT]; /* by id; see class.h */
+  const struct cnet_class *classes[CNET_CLASS_LIMIT]; /* by id; see core/class.h */
 
   cnet_rooms rooms; /* what each room has of its own */
   char *read_buffer;

@@ -1,11 +1,11 @@
-#include "loop.h"
+#include "core/loop.h"
 
 #include <string.h>
 
-#include "error.h"
-#include "interrupt.h"
-#include "protect.h"
-#include "ticks.h"
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "core/protect.h"
+#include "core/ticks.h"
 
 /* ---- the check phase: immediates, then the close callbacks a stopped turn left over ---- */
 

@@ -6,7 +6,7 @@
 #ifndef CNET_CLASS_H
 #define CNET_CLASS_H
 
-#include "runtime.h"
+#include "core/runtime.h"
 
 /* User values of every object. The fields, which each look-up of a method asks for, are next to the object. */
 enum { CNET_LISTENERS = 1, CNET_SLOTS = 2, CNET_FIELDS = 3, CNET_USERVALUES = 3 };

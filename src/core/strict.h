@@ -6,7 +6,7 @@
 #ifndef CNET_STRICT_H
 #define CNET_STRICT_H
 
-#include "class.h"
+#include "core/class.h"
 
 bool cnet_strict_is_on(const cnet_runtime *rt);
 void cnet_strict_check_event(lua_State *L, int self, int name);

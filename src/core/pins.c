@@ -1,4 +1,4 @@
-#include "pins.h"
+#include "core/pins.h"
 
 #include <stdlib.h>
 

@@ -1,12 +1,12 @@
-#include "error.h"
+#include "core/error.h"
 
 #include <lauxlib.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <uv.h>
 
-#include "received.h"
-#include "runtime.h"
+#include "core/received.h"
+#include "core/runtime.h"
 
 static const char metatable_key = 0;
 

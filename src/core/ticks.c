@@ -1,4 +1,4 @@
-#include "ticks.h"
+#include "core/ticks.h"
 
 /* A queue in a table, two slots for each tick: the function, and its argument. Several arguments are packed into a
  * table of our own, so a single argument that is a table is packed too. */
