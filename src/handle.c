@@ -8,7 +8,7 @@
 
 #include "core/pins.h"
 #include "core/protect.h"
-#include "socket_file.h"
+#include "os/socket_file.h"
 
 #define HANDLE_OF(e) ((cnet_handle *)((char *)(e)-offsetof(cnet_handle, event)))
 #define OWNER_OF(handle) CNET_HANDLE_OWNER(cnet_handle, uv, handle)

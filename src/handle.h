@@ -9,7 +9,7 @@
 #define CNET_HANDLE_H
 
 #include "core/runtime.h"
-#include "unix_address.h"
+#include "os/unix_address.h"
 
 /* CNET_HANDLE_IPC: a pipe that carries handles besides its bytes. */
 typedef enum { CNET_HANDLE_TCP, CNET_HANDLE_PIPE, CNET_HANDLE_TTY, CNET_HANDLE_IPC } cnet_handle_kind;

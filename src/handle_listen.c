@@ -8,7 +8,7 @@
 
 #include "address.h"
 #include "core/protect.h"
-#include "socket_file.h"
+#include "os/socket_file.h"
 
 #define EVENT_HANDLE(e) CNET_HANDLE_OWNER(cnet_handle, event, e)
 

@@ -214,7 +214,7 @@ void cnet_runtime_close(cnet_runtime *rt) {
   events_drop(&rt->posted);
   events_drop(&rt->due);
   if (rt->loop_ops) rt->loop_ops->on_close(rt);
-  cnet_rooms_close(&rt->rooms); /* before the descriptors: see socket_file.h */
+  cnet_rooms_close(&rt->rooms); /* before the descriptors: see os/socket_file.h */
   if (rt->in_loop && !rt->guard) {
     walk_ours(rt, close_descriptor, NULL);
     leave_to_the_exit(rt->memory);

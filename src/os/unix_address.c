@@ -1,4 +1,4 @@
-#include "unix_address.h"
+#include "os/unix_address.h"
 
 #include <errno.h>
 #include <string.h>

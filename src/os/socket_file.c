@@ -1,4 +1,4 @@
-#include "socket_file.h"
+#include "os/socket_file.h"
 
 #include <stdlib.h>
 #include <string.h>
