@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "address.h"
-#include "block_list.h"
 #include "core/args.h"
 #include "core/error.h"
 #include "core/pins.h"
@@ -12,6 +10,8 @@
 #include "handle_requests.h"
 #include "readable.h"
 #include "socket_options.h"
+#include "text/address.h"
+#include "text/block_list.h"
 
 /* ---- one attempt ---- */
 

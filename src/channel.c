@@ -7,7 +7,7 @@
 #include "core/ticks.h"
 #include "emitter.h"
 #include "handle_requests.h"
-#include "json.h"
+#include "text/json.h"
 
 /* A parcel is a table: [1] the line, and by name what belongs to it: callback, quiet, handle and keep_open as they were
  * given to send; text, the message's; native, owned and retry, once a handle is packed. */

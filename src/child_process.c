@@ -11,8 +11,8 @@
 #include "core/strict.h"
 #include "core/ticks.h"
 #include "ipc.h"
-#include "json.h"
 #include "spawn_options.h"
+#include "text/json.h"
 
 enum { SLOT_STDIO = CNET_SLOT_FIRST_TARGET, SLOT_FILE, SLOT_ARGS };
 

@@ -8,9 +8,9 @@
 #include "core/error.h"
 #include "core/ticks.h"
 #include "ipc.h"
-#include "json.h"
 #include "round_robin.h"
 #include "shared_handle.h"
+#include "text/json.h"
 
 static cnet_runtime *runtime_of(lua_State *L, int self) { return ((cnet_object *)lua_touserdata(L, self))->rt; }
 

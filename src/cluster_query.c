@@ -8,9 +8,9 @@
 #include "core/args.h"
 #include "handle_listen.h"
 #include "handle_options.h"
-#include "json.h"
 #include "listener.h"
-#include "path.h"
+#include "text/json.h"
+#include "text/path.h"
 
 /* ---- the worker asks ---- */
 

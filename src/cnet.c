@@ -2,8 +2,6 @@
 #include <lauxlib.h>
 
 #include "abort.h"
-#include "address.h"
-#include "block_list.h"
 #include "channel.h"
 #include "child_process.h"
 #include "cluster.h"
@@ -25,6 +23,8 @@
 #include "shared_loop.h"
 #include "socket_class.h"
 #include "socket_list.h"
+#include "text/address.h"
+#include "text/block_list.h"
 #include "timer.h"
 
 #define CNET_EXPORT __attribute__((visibility("default")))

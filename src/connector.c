@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "address.h"
 #include "attempt.h"
 #include "core/args.h"
 #include "core/error.h"
@@ -16,6 +15,7 @@
 #include "renewal.h"
 #include "socket_class.h"
 #include "socket_options.h"
+#include "text/address.h"
 
 /* The tables that stand for a connect() and its attempts are described in attempt.h. */
 

@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "address.h"
 #include "core/protect.h"
 #include "os/socket_file.h"
+#include "text/address.h"
 
 #define EVENT_HANDLE(e) CNET_HANDLE_OWNER(cnet_handle, event, e)
 

@@ -4,8 +4,8 @@
 #ifndef CNET_HANDLE_OPTIONS_H
 #define CNET_HANDLE_OPTIONS_H
 
-#include "address.h"
 #include "handle.h"
+#include "text/address.h"
 
 int cnet_handle_sockname(cnet_handle *h, cnet_address *out);
 int cnet_handle_peername(cnet_handle *h, cnet_address *out);

@@ -5,10 +5,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "address.h"
 #include "core/pins.h"
 #include "core/protect.h"
 #include "handle_options.h"
+#include "text/address.h"
 
 /* ---- requests ---- */
 

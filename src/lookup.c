@@ -5,10 +5,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "address.h"
 #include "core/error.h"
 #include "core/pins.h"
 #include "core/protect.h"
+#include "text/address.h"
 
 typedef struct {
   cnet_event event; /* first: an event is its request */

@@ -3,13 +3,13 @@
 #include <math.h>
 #include <string.h>
 
-#include "block_list.h"
 #include "core/args.h"
 #include "core/error.h"
 #include "core/strict.h"
 #include "handle_options.h"
 #include "server_holders.h"
 #include "server_listen.h"
+#include "text/block_list.h"
 
 static cnet_server *self_server(lua_State *L) { return cnet_class_self(L, CNET_SERVER); }
 

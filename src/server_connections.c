@@ -1,12 +1,12 @@
 #include "server_connections.h"
 
-#include "block_list.h"
 #include "core/args.h"
 #include "core/error.h"
 #include "core/pins.h"
 #include "core/ticks.h"
 #include "handle_listen.h"
 #include "handle_options.h"
+#include "text/block_list.h"
 
 enum { REMOTE_REF_MS = 0x7fffffff };
 

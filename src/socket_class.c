@@ -3,7 +3,6 @@
 #include <math.h>
 
 #include "abort.h"
-#include "block_list.h"
 #include "core/args.h"
 #include "core/error.h"
 #include "core/strict.h"
@@ -12,6 +11,7 @@
 #include "readable.h"
 #include "socket_options.h"
 #include "socket_state.h"
+#include "text/block_list.h"
 #include "writable.h"
 
 static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }

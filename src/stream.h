@@ -9,7 +9,7 @@
 
 #include "core/args.h"
 #include "emitter.h"
-#include "encoding.h"
+#include "text/encoding.h"
 
 enum {
   CNET_SLOT_READ_BUFFER = 1, /* strings at r_first .. r_last */

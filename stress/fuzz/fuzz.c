@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "encoding.h"
+#include "text/encoding.h"
 
 int luaopen_cnet(lua_State *L);
 int LLVMFuzzerInitialize(int *argc, char ***argv);

@@ -1,4 +1,4 @@
-#include "json.h"
+#include "text/json.h"
 
 #include <ctype.h>
 #include <lauxlib.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "json_syntax.h"
+#include "text/json_syntax.h"
 
 enum { DEEPEST = 1000, MOST_PACKED = 1000000 /* by table.pack: Lua's stack has no room for more */ };
 

@@ -1,4 +1,4 @@
-#include "json_syntax.h"
+#include "text/json_syntax.h"
 
 #include <ctype.h>
 #include <string.h>

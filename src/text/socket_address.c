@@ -1,12 +1,12 @@
-#include "socket_address.h"
+#include "text/socket_address.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "address.h"
 #include "core/args.h"
 #include "core/error.h"
 #include "core/strict.h"
+#include "text/address.h"
 
 enum { MAPPED = 12 }; /* bytes before the IPv4 address in an IPv4-mapped one */
 

@@ -1,4 +1,4 @@
-#include "path.h"
+#include "text/path.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "encoding.h"
+#include "text/encoding.h"
 
 #include <lauxlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
-#include "block_list.h"
+#include "text/block_list.h"
 
 #include <string.h>
 
 #include "core/error.h"
-#include "socket_address.h"
+#include "text/socket_address.h"
 
 enum { RULES = CNET_USERVALUES + 1 }; /* user value: the userdata that holds the rules, so that Lua frees it */
 
