@@ -5,7 +5,7 @@
 
 #include "core/error.h"
 #include "core/ticks.h"
-#include "emitter.h"
+#include "event/emitter.h"
 #include "handle_requests.h"
 #include "text/json.h"
 

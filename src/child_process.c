@@ -3,13 +3,13 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "abort.h"
 #include "core/error.h"
 #include "core/pins.h"
 #include "core/protect.h"
 #include "core/signals.h"
 #include "core/strict.h"
 #include "core/ticks.h"
+#include "event/abort.h"
 #include "ipc.h"
 #include "spawn_options.h"
 #include "text/json.h"

@@ -5,7 +5,7 @@
 #ifndef CNET_CLUSTER_H
 #define CNET_CLUSTER_H
 
-#include "emitter.h"
+#include "event/emitter.h"
 
 enum {
   CNET_SLOT_CLUSTER_SHARES = 1, /* key -> what workers listen by */

@@ -1,7 +1,6 @@
 /* luaopen_cnet: makes the net table out of what each module registers; and the modules beside it. */
 #include <lauxlib.h>
 
-#include "abort.h"
 #include "channel.h"
 #include "child_process.h"
 #include "cluster.h"
@@ -13,8 +12,10 @@
 #include "core/runtime.h"
 #include "core/strict.h"
 #include "core/version.h"
-#include "emitter.h"
-#include "immediate.h"
+#include "event/abort.h"
+#include "event/emitter.h"
+#include "event/immediate.h"
+#include "event/timer.h"
 #include "native.h"
 #include "pipe.h"
 #include "process.h"
@@ -25,7 +26,6 @@
 #include "socket_list.h"
 #include "text/address.h"
 #include "text/block_list.h"
-#include "timer.h"
 
 #define CNET_EXPORT __attribute__((visibility("default")))
 

@@ -5,7 +5,7 @@
 #define CNET_IPC_H
 
 #include "channel.h"
-#include "emitter.h"
+#include "event/emitter.h"
 
 /* Slots of both objects: the channel, false once it has ended; messages that wait for a listener. */
 enum { CNET_SLOT_IPC = 1, CNET_SLOT_IPC_WAITING, CNET_SLOT_FIRST_TARGET };

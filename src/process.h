@@ -6,7 +6,7 @@
 #ifndef CNET_PROCESS_H
 #define CNET_PROCESS_H
 
-#include "emitter.h"
+#include "event/emitter.h"
 
 /* Pushes net.process; its events are emitted with cnet_emit. */
 void cnet_process_push(lua_State *L);

@@ -3,10 +3,10 @@
 #include "cluster_query.h"
 #include "cluster_wire.h"
 #include "core/args.h"
+#include "event/timer.h"
 #include "handle_listen.h"
 #include "handle_options.h"
 #include "native.h"
-#include "timer.h"
 
 enum {
   SLOT_KEY = 1,

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-#include "abort.h"
 #include "core/args.h"
 #include "core/error.h"
 #include "core/ticks.h"
+#include "event/abort.h"
 #include "handle_listen.h"
 #include "handle_options.h"
 #include "listener.h"

@@ -5,9 +5,9 @@
 #ifndef CNET_SOCKET_H
 #define CNET_SOCKET_H
 
+#include "event/timer.h"
 #include "native.h"
 #include "stream.h"
-#include "timer.h"
 
 enum { CNET_SOCKET_OWNER = CNET_USERVALUES + 1, CNET_SOCKET_DATA, CNET_SOCKET_USERVALUES = CNET_SOCKET_DATA };
 

@@ -2,11 +2,11 @@
 
 #include <math.h>
 
-#include "abort.h"
 #include "core/args.h"
 #include "core/error.h"
 #include "core/strict.h"
 #include "core/ticks.h"
+#include "event/abort.h"
 #include "handle_listen.h"
 #include "readable.h"
 #include "socket_options.h"

@@ -3,10 +3,10 @@
 #include <signal.h>
 #include <string.h>
 
-#include "abort.h"
 #include "core/args.h"
 #include "core/error.h"
 #include "core/signals.h"
+#include "event/abort.h"
 #include "readable.h"
 #include "server.h"
 #include "socket_class.h"

@@ -8,7 +8,7 @@
 #define CNET_STREAM_H
 
 #include "core/args.h"
-#include "emitter.h"
+#include "event/emitter.h"
 #include "text/encoding.h"
 
 enum {

@@ -6,7 +6,7 @@
 #ifndef CNET_WORKER_H
 #define CNET_WORKER_H
 
-#include "emitter.h"
+#include "event/emitter.h"
 
 enum {
   CNET_SLOT_WORKER_PROCESS = 1,

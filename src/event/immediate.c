@@ -1,8 +1,8 @@
-#include "immediate.h"
+#include "event/immediate.h"
 
 #include "core/pins.h"
 #include "core/protect.h"
-#include "timer.h"
+#include "event/timer.h"
 
 typedef struct {
   cnet_object object;

@@ -36,7 +36,7 @@ void cnet_timer_set_ref(cnet_timer *timer, bool ref);
 /* Checks a duration as socket:setTimeout does: ERR_INVALID_ARG_TYPE, ERR_OUT_OF_RANGE, and too long is the longest. */
 lua_Number cnet_timer_check_duration(lua_State *L, int index, const char *name);
 
-/* ---- for immediate.c ---- */
+/* ---- for event/immediate.c ---- */
 
 typedef struct {
   cnet_link queue, outstanding; /* for the next turn; of this turn */

@@ -4,7 +4,7 @@
 #ifndef CNET_ABORT_H
 #define CNET_ABORT_H
 
-#include "emitter.h"
+#include "event/emitter.h"
 
 /* Is the value at index an AbortSignal? */
 bool cnet_abort_test(lua_State *L, cnet_runtime *rt, int index);

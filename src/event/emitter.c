@@ -1,4 +1,4 @@
-#include "emitter.h"
+#include "event/emitter.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "abort.h"
+#include "event/abort.h"
 
 #include <string.h>
 

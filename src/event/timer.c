@@ -1,4 +1,4 @@
-#include "timer.h"
+#include "event/timer.h"
 
 #include <float.h>
 #include <stdio.h>
