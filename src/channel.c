@@ -6,7 +6,7 @@
 #include "core/error.h"
 #include "core/ticks.h"
 #include "event/emitter.h"
-#include "handle_requests.h"
+#include "handle/requests.h"
 #include "text/json.h"
 
 /* A parcel is a table: [1] the line, and by name what belongs to it: callback, quiet, handle and keep_open as they were

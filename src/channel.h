@@ -6,7 +6,7 @@
 #ifndef CNET_CHANNEL_H
 #define CNET_CHANNEL_H
 
-#include "native.h"
+#include "handle/native.h"
 
 enum {
   CNET_SLOT_CHANNEL_TARGET = 1, /* net.process, or the ChildProcess: who speaks over the channel */

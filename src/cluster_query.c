@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "core/args.h"
-#include "handle_listen.h"
-#include "handle_options.h"
+#include "handle/listen.h"
+#include "handle/options.h"
 #include "listener.h"
 #include "text/json.h"
 #include "text/path.h"

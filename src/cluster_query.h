@@ -5,7 +5,7 @@
 #ifndef CNET_CLUSTER_QUERY_H
 #define CNET_CLUSTER_QUERY_H
 
-#include "handle.h"
+#include "handle/handle.h"
 #include "listen_options.h"
 
 /* Sets what the options ask for in the message at index message; ip NULL: every address. */

@@ -16,7 +16,7 @@
 #include "event/emitter.h"
 #include "event/immediate.h"
 #include "event/timer.h"
-#include "native.h"
+#include "handle/native.h"
 #include "pipe.h"
 #include "process.h"
 #include "server.h"

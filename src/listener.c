@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "handle_listen.h"
+#include "handle/listen.h"
 
 static void set_address(cnet_listener_place *at, const char *address, size_t length) {
   at->address = address;

@@ -4,7 +4,7 @@
 #ifndef CNET_LISTENER_H
 #define CNET_LISTENER_H
 
-#include "handle.h"
+#include "handle/handle.h"
 #include "listen_options.h"
 
 /* Where it was tried, for the message of an error. The address may be NULL; the port is -1 where there is none. */

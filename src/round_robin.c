@@ -4,9 +4,9 @@
 #include "cluster_wire.h"
 #include "core/args.h"
 #include "event/timer.h"
-#include "handle_listen.h"
-#include "handle_options.h"
-#include "native.h"
+#include "handle/listen.h"
+#include "handle/native.h"
+#include "handle/options.h"
 
 enum {
   SLOT_KEY = 1,

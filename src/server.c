@@ -6,7 +6,7 @@
 #include "core/args.h"
 #include "core/error.h"
 #include "core/strict.h"
-#include "handle_options.h"
+#include "handle/options.h"
 #include "server_holders.h"
 #include "server_listen.h"
 #include "text/block_list.h"

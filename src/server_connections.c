@@ -4,8 +4,8 @@
 #include "core/error.h"
 #include "core/pins.h"
 #include "core/ticks.h"
-#include "handle_listen.h"
-#include "handle_options.h"
+#include "handle/listen.h"
+#include "handle/options.h"
 #include "text/block_list.h"
 
 enum { REMOTE_REF_MS = 0x7fffffff };

@@ -1,7 +1,7 @@
 #include "shared_handle.h"
 
 #include "cluster_query.h"
-#include "native.h"
+#include "handle/native.h"
 
 enum { NATIVE = 1, WORKERS /* worker -> true */ };
 

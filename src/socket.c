@@ -5,8 +5,8 @@
 #include "core/error.h"
 #include "core/pins.h"
 #include "core/ticks.h"
-#include "gather.h"
-#include "handle_requests.h"
+#include "handle/gather.h"
+#include "handle/requests.h"
 #include "readable.h"
 #include "writable.h"
 

@@ -6,7 +6,7 @@
 #define CNET_SOCKET_H
 
 #include "event/timer.h"
-#include "native.h"
+#include "handle/native.h"
 #include "stream.h"
 
 enum { CNET_SOCKET_OWNER = CNET_USERVALUES + 1, CNET_SOCKET_DATA, CNET_SOCKET_USERVALUES = CNET_SOCKET_DATA };

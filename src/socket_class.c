@@ -7,7 +7,7 @@
 #include "core/strict.h"
 #include "core/ticks.h"
 #include "event/abort.h"
-#include "handle_listen.h"
+#include "handle/listen.h"
 #include "readable.h"
 #include "socket_options.h"
 #include "socket_state.h"

@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "core/pins.h"
 #include "core/strict.h"
-#include "handle_options.h"
+#include "handle/options.h"
 #include "writable.h"
 
 static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }

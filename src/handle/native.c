@@ -1,6 +1,6 @@
-#include "native.h"
+#include "handle/native.h"
 
-#include "handle_options.h"
+#include "handle/options.h"
 
 static cnet_native *self_native(lua_State *L) { return cnet_class_self(L, CNET_NATIVE); }
 

@@ -1,9 +1,9 @@
-#include "gather.h"
+#include "handle/gather.h"
 
 #include <string.h>
 
 #include "core/ticks.h"
-#include "handle_requests.h"
+#include "handle/requests.h"
 
 /* Longer ones gain nothing from being copied. */
 enum { LONGEST = 4096, CAPACITY = 16384 };

@@ -1,4 +1,4 @@
-#include "handle_requests.h"
+#include "handle/requests.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "core/pins.h"
 #include "core/protect.h"
-#include "handle_options.h"
+#include "handle/options.h"
 #include "text/address.h"
 
 /* ---- requests ---- */

@@ -5,7 +5,7 @@
 #ifndef CNET_GATHER_H
 #define CNET_GATHER_H
 
-#include "handle.h"
+#include "handle/handle.h"
 
 /* Takes the bytes to be sent when the running callback returns. False if they must be written in the plain way:
  * outside of callbacks, behind a write that is under way, when they are many; then nothing of the handle waits. */

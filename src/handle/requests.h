@@ -4,7 +4,7 @@
 #ifndef CNET_HANDLE_REQUESTS_H
 #define CNET_HANDLE_REQUESTS_H
 
-#include "handle.h"
+#include "handle/handle.h"
 
 /* Called once when a request is over; `value` is the index of what was pinned with it (nil without). */
 typedef void (*cnet_request_done)(lua_State *L, int self, int value, int status);

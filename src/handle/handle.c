@@ -1,4 +1,4 @@
-#include "handle.h"
+#include "handle/handle.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "handle_options.h"
+#include "handle/options.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -44,7 +44,7 @@ struct cnet_handle {
   bool no_delay : 1, pushes : 1; /* TCP_NODELAY: what its owner said, and that a long write has set it */
   bool listens : 1;
   bool owns_file : 1; /* among the runtime's socket files */
-  int fd;             /* once it was asked for; see gather.c */
+  int fd;             /* once it was asked for; see handle/gather.c */
   int place;          /* of its object among the pins, 0 while it is not pinned */
   cnet_runtime *rt;
   const cnet_handle_owner *owner; /* NULL once forgotten */

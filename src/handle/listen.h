@@ -4,7 +4,7 @@
 #ifndef CNET_HANDLE_LISTEN_H
 #define CNET_HANDLE_LISTEN_H
 
-#include "handle.h"
+#include "handle/handle.h"
 
 int cnet_handle_bind(cnet_handle *h, const char *ip, int port, unsigned flags, bool reuse_port);
 /* The path may be abstract (a leading NUL). UV_EINVAL if it is too long. */

@@ -1,4 +1,4 @@
-#include "handle_listen.h"
+#include "handle/listen.h"
 
 #include <errno.h>
 #include <fcntl.h>

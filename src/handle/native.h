@@ -6,7 +6,7 @@
 #define CNET_NATIVE_H
 
 #include "core/class.h"
-#include "handle.h"
+#include "handle/handle.h"
 
 typedef struct {
   cnet_object object;

@@ -4,7 +4,7 @@
 #ifndef CNET_HANDLE_OPTIONS_H
 #define CNET_HANDLE_OPTIONS_H
 
-#include "handle.h"
+#include "handle/handle.h"
 #include "text/address.h"
 
 int cnet_handle_sockname(cnet_handle *h, cnet_address *out);
