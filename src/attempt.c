@@ -8,8 +8,8 @@
 #include "handle/listen.h"
 #include "handle/options.h"
 #include "handle/requests.h"
-#include "readable.h"
 #include "socket_options.h"
+#include "stream/readable.h"
 #include "text/address.h"
 #include "text/block_list.h"
 

@@ -12,9 +12,9 @@
 #include "core/strict.h"
 #include "core/ticks.h"
 #include "lookup.h"
-#include "renewal.h"
 #include "socket_class.h"
 #include "socket_options.h"
+#include "stream/renewal.h"
 #include "text/address.h"
 
 /* The tables that stand for a connect() and its attempts are described in attempt.h. */

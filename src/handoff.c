@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "readable.h"
 #include "server.h"
 #include "socket_class.h"
 #include "socket_list.h"
+#include "stream/readable.h"
 
 static cnet_server *server_at(lua_State *L, cnet_runtime *rt, int index) {
   return cnet_class_test(L, rt, index, CNET_SERVER);

@@ -3,8 +3,8 @@
 #include "core/error.h"
 #include "core/strict.h"
 #include "core/ticks.h"
-#include "readable.h"
 #include "socket.h"
+#include "stream/readable.h"
 
 /* One pipe is a table, the link: source, destination, its listeners by name, ondrain once it was needed, cleaned. Each
  * listener is a closure over the runtime and the link. */

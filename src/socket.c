@@ -7,8 +7,8 @@
 #include "core/ticks.h"
 #include "handle/gather.h"
 #include "handle/requests.h"
-#include "readable.h"
-#include "writable.h"
+#include "stream/readable.h"
+#include "stream/writable.h"
 
 /* ---- timers ---- */
 

@@ -7,7 +7,7 @@
 
 #include "event/timer.h"
 #include "handle/native.h"
-#include "stream.h"
+#include "stream/stream.h"
 
 enum { CNET_SOCKET_OWNER = CNET_USERVALUES + 1, CNET_SOCKET_DATA, CNET_SOCKET_USERVALUES = CNET_SOCKET_DATA };
 

@@ -8,11 +8,11 @@
 #include "core/ticks.h"
 #include "event/abort.h"
 #include "handle/listen.h"
-#include "readable.h"
 #include "socket_options.h"
 #include "socket_state.h"
+#include "stream/readable.h"
+#include "stream/writable.h"
 #include "text/block_list.h"
-#include "writable.h"
 
 static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }
 

@@ -8,7 +8,7 @@
 #include "core/pins.h"
 #include "core/strict.h"
 #include "handle/options.h"
-#include "writable.h"
+#include "stream/writable.h"
 
 static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }
 

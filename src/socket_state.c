@@ -1,8 +1,8 @@
 #include "socket_state.h"
 
 #include "core/args.h"
-#include "readable.h"
-#include "writable.h"
+#include "stream/readable.h"
+#include "stream/writable.h"
 
 static cnet_socket *self_socket(lua_State *L) { return cnet_class_self(L, CNET_SOCKET); }
 

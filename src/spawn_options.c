@@ -7,9 +7,9 @@
 #include "core/error.h"
 #include "core/signals.h"
 #include "event/abort.h"
-#include "readable.h"
 #include "server.h"
 #include "socket_class.h"
+#include "stream/readable.h"
 
 extern char **environ;
 

@@ -1,10 +1,11 @@
 /* The reading half of a stream: chunks, flow, 'data', 'readable', 'end', the encoding.
  *
- * Layer 2, beside writable.c, above stream.c's shared state. Follows Node's lib/internal/streams/readable.js. */
+ * Layer 2, beside stream/writable.c, above stream/stream.c's shared state. Follows Node's
+ * lib/internal/streams/readable.js. */
 #ifndef CNET_READABLE_H
 #define CNET_READABLE_H
 
-#include "stream.h"
+#include "stream/stream.h"
 
 /* What the handle read: the size bytes at data. Returns false when the handle should read no more for now. */
 bool cnet_readable_push(lua_State *L, cnet_stream *s, int self, const char *data, size_t size);

@@ -1,4 +1,4 @@
-#include "read_buffer.h"
+#include "stream/read_buffer.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
-#include "renewal.h"
+#include "stream/renewal.h"
 
-#include "read_buffer.h"
-#include "readable.h"
-#include "writable.h"
+#include "stream/read_buffer.h"
+#include "stream/readable.h"
+#include "stream/writable.h"
 
 /* The listeners that stay hear of the next connection what they heard of the last one. Node keeps what was read and
  * not taken, and never reads for a 'readable' listener again. */

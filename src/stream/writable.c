@@ -1,4 +1,4 @@
-#include "writable.h"
+#include "stream/writable.h"
 
 #include "core/error.h"
 #include "core/ticks.h"

@@ -5,7 +5,7 @@
 #ifndef CNET_RENEWAL_H
 #define CNET_RENEWAL_H
 
-#include "stream.h"
+#include "stream/stream.h"
 
 /* A stream that was not destroyed keeps what is buffered, as in Node. */
 void cnet_stream_renew(lua_State *L, cnet_stream *s, int self);

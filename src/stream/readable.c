@@ -1,4 +1,4 @@
-#include "readable.h"
+#include "stream/readable.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -8,8 +8,8 @@
 #include "core/error.h"
 #include "core/received.h"
 #include "core/ticks.h"
-#include "read_buffer.h"
-#include "writable.h"
+#include "stream/read_buffer.h"
+#include "stream/writable.h"
 
 #define MAX_HIGH_WATER_MARK 0x40000000
 

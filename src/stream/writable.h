@@ -1,10 +1,11 @@
 /* The writing half of a stream: the queue, cork, the high water mark, callbacks, 'drain' and 'finish'.
  *
- * Layer 2, beside readable.c, above stream.c's shared state. Follows Node's lib/internal/streams/writable.js. */
+ * Layer 2, beside stream/readable.c, above stream/stream.c's shared state. Follows Node's
+ * lib/internal/streams/writable.js. */
 #ifndef CNET_WRITABLE_H
 #define CNET_WRITABLE_H
 
-#include "stream.h"
+#include "stream/stream.h"
 
 /* The write in flight is done; err is an index, or 0. */
 void cnet_writable_on_write(lua_State *L, cnet_stream *s, int self, int err);
