@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 #include "server.h"
-#include "socket_class.h"
+#include "socket/class.h"
 #include "socket_list.h"
 #include "stream/readable.h"
 

@@ -12,8 +12,8 @@
 #include "core/protect.h"
 #include "core/signals.h"
 #include "ipc.h"
-#include "socket.h"
-#include "socket_class.h"
+#include "socket/class.h"
+#include "socket/socket.h"
 
 static const char process_key = 0; /* registry: the object */
 

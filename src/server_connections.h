@@ -5,7 +5,7 @@
 #ifndef CNET_SERVER_CONNECTIONS_H
 #define CNET_SERVER_CONNECTIONS_H
 
-#include "socket_class.h"
+#include "socket/class.h"
 
 enum {
   CNET_SLOT_SERVER_PATH = 1,

@@ -9,8 +9,8 @@
 #include "handle/listen.h"
 #include "handle/options.h"
 #include "listener.h"
-#include "lookup.h"
 #include "server_holders.h"
+#include "socket/lookup.h"
 
 /* ---- the primary of a cluster ---- */
 

@@ -5,7 +5,7 @@
 #define CNET_SOCKET_LIST_H
 
 #include "channel.h"
-#include "socket.h"
+#include "socket/socket.h"
 
 /* The sender: a socket of the server at index server goes to the channel's other side. Pushes the key of its list. */
 void cnet_socket_list_send(lua_State *L, int channel, int server);

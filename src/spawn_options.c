@@ -8,7 +8,7 @@
 #include "core/signals.h"
 #include "event/abort.h"
 #include "server.h"
-#include "socket_class.h"
+#include "socket/class.h"
 #include "stream/readable.h"
 
 extern char **environ;

@@ -4,7 +4,7 @@
 #ifndef CNET_SPAWN_OPTIONS_H
 #define CNET_SPAWN_OPTIONS_H
 
-#include "socket.h"
+#include "socket/socket.h"
 
 /* What libuv is given belongs to Lua values that are left on the stack. */
 typedef struct {

@@ -1,9 +1,9 @@
-/* net.Socket's options, timeout, addresses and counters: members of the class in socket_class.c, beside it in layer 3.
+/* net.Socket's options, timeout, addresses and counters: members of the class in socket/class.c, beside it in layer 3.
  */
 #ifndef CNET_SOCKET_OPTIONS_H
 #define CNET_SOCKET_OPTIONS_H
 
-#include "socket.h"
+#include "socket/socket.h"
 
 extern const cnet_member cnet_socket_options_members[];
 

@@ -1,4 +1,4 @@
-#include "socket_state.h"
+#include "socket/state.h"
 
 #include "core/args.h"
 #include "stream/readable.h"

@@ -1,23 +1,23 @@
-#include "connector.h"
+#include "socket/connector.h"
 
 #include <math.h>
 #include <netdb.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "attempt.h"
 #include "core/args.h"
 #include "core/error.h"
 #include "core/received.h"
 #include "core/strict.h"
 #include "core/ticks.h"
-#include "lookup.h"
-#include "socket_class.h"
-#include "socket_options.h"
+#include "socket/attempt.h"
+#include "socket/class.h"
+#include "socket/lookup.h"
+#include "socket/options.h"
 #include "stream/renewal.h"
 #include "text/address.h"
 
-/* The tables that stand for a connect() and its attempts are described in attempt.h. */
+/* The tables that stand for a connect() and its attempts are described in socket/attempt.h. */
 
 /* ---- lookup ---- */
 

@@ -1,4 +1,4 @@
-#include "socket.h"
+#include "socket/socket.h"
 
 #include <stdlib.h>
 

@@ -1,13 +1,13 @@
 /* Attempts to connect: to one address, or to several in turn, as RFC 8305 and Node do it.
  *
- * Layer 3, on net.Socket; connector.c decides which addresses to try. One connect() is a table, the plan: socket, host,
- * port, localAddress, localPort, life (the socket's), attempt (the last one begun), and for several attempts timeout
- * (ms), addresses, current, errors, timer. One attempt is a table too: plan, address, and unless it is a path port and
- * family; index and over among several. */
+ * Layer 3, on net.Socket; socket/connector.c decides which addresses to try. One connect() is a table, the plan:
+ * socket, host, port, localAddress, localPort, life (the socket's), attempt (the last one begun), and for several
+ * attempts timeout (ms), addresses, current, errors, timer. One attempt is a table too: plan, address, and unless it is
+ * a path port and family; index and over among several. */
 #ifndef CNET_ATTEMPT_H
 #define CNET_ATTEMPT_H
 
-#include "socket.h"
+#include "socket/socket.h"
 
 /* Pushes an attempt of the plan, at the index that it returns; family is 4 or 6, or 0 for a path. */
 int cnet_attempt_push(lua_State *L, int plan, const char *address, int family);

@@ -1,4 +1,4 @@
-#include "attempt.h"
+#include "socket/attempt.h"
 
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "handle/listen.h"
 #include "handle/options.h"
 #include "handle/requests.h"
-#include "socket_options.h"
+#include "socket/options.h"
 #include "stream/readable.h"
 #include "text/address.h"
 #include "text/block_list.h"

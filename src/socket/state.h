@@ -1,9 +1,9 @@
-/* What a net.Socket says of itself: the properties that tell its state. Members of the class in socket_class.c,
+/* What a net.Socket says of itself: the properties that tell its state. Members of the class in socket/class.c,
  * beside it in layer 3. */
 #ifndef CNET_SOCKET_STATE_H
 #define CNET_SOCKET_STATE_H
 
-#include "socket.h"
+#include "socket/socket.h"
 
 extern const cnet_member cnet_socket_state_members[];
 

@@ -1,4 +1,4 @@
-#include "socket_options.h"
+#include "socket/options.h"
 
 #include <math.h>
 #include <stdlib.h>

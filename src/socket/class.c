@@ -1,4 +1,4 @@
-#include "socket_class.h"
+#include "socket/class.h"
 
 #include <math.h>
 
@@ -8,8 +8,8 @@
 #include "core/ticks.h"
 #include "event/abort.h"
 #include "handle/listen.h"
-#include "socket_options.h"
-#include "socket_state.h"
+#include "socket/options.h"
+#include "socket/state.h"
 #include "stream/readable.h"
 #include "stream/writable.h"
 #include "text/block_list.h"

@@ -1,10 +1,10 @@
 /* The class net.Socket: what makes a socket, and its methods.
  *
- * Layer 3, over socket.c. */
+ * Layer 3, over socket/socket.c. */
 #ifndef CNET_SOCKET_CLASS_H
 #define CNET_SOCKET_CLASS_H
 
-#include "socket.h"
+#include "socket/socket.h"
 
 typedef struct {
   bool allow_half_open, pause_on_create, no_delay, keep_alive;

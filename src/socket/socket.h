@@ -1,7 +1,7 @@
 /* What a net.Socket is: a stream over a handle.
  *
- * Layer 3: glue between the two halves of a stream (layer 2) and a handle (layer 1). The class is in socket_class.c;
- * what sets options and tells addresses in socket_options.c, what connects in connector.c. */
+ * Layer 3: glue between the two halves of a stream (layer 2) and a handle (layer 1). The class is in socket/class.c;
+ * what sets options and tells addresses in socket/options.c, what connects in socket/connector.c. */
 #ifndef CNET_SOCKET_H
 #define CNET_SOCKET_H
 
@@ -15,7 +15,7 @@ enum {
   CNET_SLOT_PEER = CNET_SLOT_FIRST_SOCKET, /* the peer's address once it was read */
   CNET_SLOT_ATTEMPTED,                     /* autoSelectFamilyAttemptedAddresses */
   CNET_SLOT_BLOCK_LIST,                    /* addresses that it must not connect to */
-  CNET_SLOT_PLAN,                          /* the connect() that connectTimeout watches; see attempt.h */
+  CNET_SLOT_PLAN,                          /* the connect() that connectTimeout watches; see socket/attempt.h */
   CNET_SLOT_WAITING,                       /* what is written once the connection is there: as ops.write gets it */
 };
 

@@ -1,4 +1,4 @@
-#include "lookup.h"
+#include "socket/lookup.h"
 
 #include <netdb.h>
 #include <stdlib.h>

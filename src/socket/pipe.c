@@ -1,9 +1,9 @@
-#include "pipe.h"
+#include "socket/pipe.h"
 
 #include "core/error.h"
 #include "core/strict.h"
 #include "core/ticks.h"
-#include "socket.h"
+#include "socket/socket.h"
 #include "stream/readable.h"
 
 /* One pipe is a table, the link: source, destination, its listeners by name, ondrain once it was needed, cleaned. Each
