@@ -8,7 +8,7 @@
 #include "core/args.h"
 #include "ipc.h"
 #include "process.h"
-#include "server_listen.h"
+#include "server/listening.h"
 
 /* A share is a table: server; message, the query, which 'listening' repeats; listener, of the server's 'listening';
  * place, where its index is counted; order, in which the primary was asked; key, by which the primary knows it, if it

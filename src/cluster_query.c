@@ -8,7 +8,7 @@
 #include "core/args.h"
 #include "handle/listen.h"
 #include "handle/options.h"
-#include "listener.h"
+#include "server/listen_handle.h"
 #include "text/json.h"
 #include "text/path.h"
 

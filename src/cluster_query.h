@@ -6,7 +6,7 @@
 #define CNET_CLUSTER_QUERY_H
 
 #include "handle/handle.h"
-#include "listen_options.h"
+#include "server/listen_options.h"
 
 /* Sets what the options ask for in the message at index message; ip NULL: every address. */
 void cnet_query_set(lua_State *L, int message, const cnet_listen_options *o, const char *ip);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "server.h"
+#include "server/server.h"
 #include "socket/class.h"
 #include "socket_list.h"
 #include "stream/readable.h"

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "server_holders.h"
+#include "server/holders.h"
 
 enum {
   SLOT_SENT = CNET_SLOT_CHANNEL_FIRST_FREE, /* keys of servers whose sockets went out */
@@ -63,7 +63,7 @@ static void add_question(lua_State *L, int channel, const char *reply, int key, 
   lua_pop(L, 1);
 }
 
-/* ask(what, callback) of server_holders.h; upvalues: 2 the channel, 3 the key */
+/* ask(what, callback) of server/holders.h; upvalues: 2 the channel, 3 the key */
 static int ask(lua_State *L) {
   bool count = strcmp(lua_tostring(L, 1), "count") == 0;
   lua_settop(L, 2);

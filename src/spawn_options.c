@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "core/signals.h"
 #include "event/abort.h"
-#include "server.h"
+#include "server/server.h"
 #include "socket/class.h"
 #include "stream/readable.h"
 

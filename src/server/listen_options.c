@@ -1,4 +1,4 @@
-#include "listen_options.h"
+#include "server/listen_options.h"
 
 #include <lauxlib.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "server_listen.h"
+#include "server/listening.h"
 
 #include <string.h>
 
@@ -8,8 +8,8 @@
 #include "event/abort.h"
 #include "handle/listen.h"
 #include "handle/options.h"
-#include "listener.h"
-#include "server_holders.h"
+#include "server/holders.h"
+#include "server/listen_handle.h"
 #include "socket/lookup.h"
 
 /* ---- the primary of a cluster ---- */

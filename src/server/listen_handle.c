@@ -1,4 +1,4 @@
-#include "listener.h"
+#include "server/listen_handle.h"
 
 #include <string.h>
 

@@ -4,8 +4,8 @@
 #ifndef CNET_SERVER_LISTEN_H
 #define CNET_SERVER_LISTEN_H
 
-#include "listen_options.h"
-#include "server_connections.h"
+#include "server/connections.h"
+#include "server/listen_options.h"
 
 /* How a worker of a cluster listens: its primary listens for it, or gives it a handle. cluster_child.c hands them down
  * in a worker. A share is the worker's record of one listening, a value that only it reads, but

@@ -1,4 +1,4 @@
-#include "server.h"
+#include "server/server.h"
 
 #include <math.h>
 #include <string.h>
@@ -7,8 +7,8 @@
 #include "core/error.h"
 #include "core/strict.h"
 #include "handle/options.h"
-#include "server_holders.h"
-#include "server_listen.h"
+#include "server/holders.h"
+#include "server/listening.h"
 #include "text/block_list.h"
 
 static cnet_server *self_server(lua_State *L) { return cnet_class_self(L, CNET_SERVER); }

@@ -5,7 +5,7 @@
 #define CNET_LISTENER_H
 
 #include "handle/handle.h"
-#include "listen_options.h"
+#include "server/listen_options.h"
 
 /* Where it was tried, for the message of an error. The address may be NULL; the port is -1 where there is none. */
 typedef struct {

@@ -1,4 +1,4 @@
-#include "server_holders.h"
+#include "server/holders.h"
 
 #include <stdatomic.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* What a net.Server holds, and its connections: accepting, counting, letting go.
  *
- * Layer 4, the lowest of the server's rooms: server_holders.c knows of connections in other processes, server_listen.c
- * begins to listen, server.c is the class. */
+ * Layer 4, the lowest of the server's rooms: server/holders.c knows of connections in other processes,
+ * server/listening.c begins to listen, server/server.c is the class. */
 #ifndef CNET_SERVER_CONNECTIONS_H
 #define CNET_SERVER_CONNECTIONS_H
 
@@ -13,7 +13,7 @@ enum {
   CNET_SLOT_SERVER_MAX_CONNECTIONS,
   CNET_SLOT_SERVER_HOLDERS, /* array of functions that ask the processes that hold sockets of the server */
   CNET_SLOT_SERVER_KEY,     /* by which those processes know the server */
-  CNET_SLOT_SERVER_SHARE    /* in a worker of a cluster: what it listens by; see server_listen.h */
+  CNET_SLOT_SERVER_SHARE    /* in a worker of a cluster: what it listens by; see server/listening.h */
 };
 
 typedef struct {

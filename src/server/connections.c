@@ -1,4 +1,4 @@
-#include "server_connections.h"
+#include "server/connections.h"
 
 #include "core/args.h"
 #include "core/error.h"

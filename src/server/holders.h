@@ -4,7 +4,7 @@
 #ifndef CNET_SERVER_HOLDERS_H
 #define CNET_SERVER_HOLDERS_H
 
-#include "server_connections.h"
+#include "server/connections.h"
 
 /* A process holds sockets of the server from now on, which the function on top, which it pops, asks it about:
  * ask("count" or "close", callback) returns whether the process is still there; if so it calls callback(err, count)

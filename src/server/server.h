@@ -4,7 +4,7 @@
 #ifndef CNET_SERVER_H
 #define CNET_SERVER_H
 
-#include "server_connections.h"
+#include "server/connections.h"
 
 extern const cnet_class cnet_server_class;
 
