@@ -6,8 +6,8 @@
 #include "cluster_query.h"
 #include "cluster_wire.h"
 #include "core/args.h"
-#include "ipc.h"
-#include "process.h"
+#include "process/ipc.h"
+#include "process/process.h"
 #include "server/listening.h"
 
 /* A share is a table: server; message, the query, which 'listening' repeats; listener, of the server's 'listening';

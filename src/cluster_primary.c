@@ -7,7 +7,7 @@
 #include "core/args.h"
 #include "core/error.h"
 #include "core/ticks.h"
-#include "ipc.h"
+#include "process/ipc.h"
 #include "round_robin.h"
 #include "shared_handle.h"
 #include "text/json.h"

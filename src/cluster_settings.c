@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "child_process.h"
 #include "cluster.h"
 #include "core/args.h"
 #include "core/error.h"
 #include "core/strict.h"
 #include "core/ticks.h"
-#include "spawn_options.h"
+#include "process/child_process.h"
+#include "process/spawn_options.h"
 
 extern char **environ;
 

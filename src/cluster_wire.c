@@ -4,7 +4,7 @@
 
 #include "cluster.h"
 #include "core/args.h"
-#include "ipc.h"
+#include "process/ipc.h"
 
 static const char worker_key = 0; /* among the slots of a process: its worker */
 

@@ -1,8 +1,6 @@
 /* luaopen_cnet: makes the net table out of what each module registers; and the modules beside it. */
 #include <lauxlib.h>
 
-#include "channel.h"
-#include "child_process.h"
 #include "cluster.h"
 #include "cluster_child.h"
 #include "cluster_primary.h"
@@ -16,14 +14,16 @@
 #include "event/immediate.h"
 #include "event/timer.h"
 #include "handle/native.h"
-#include "process.h"
+#include "process/channel.h"
+#include "process/child_process.h"
+#include "process/process.h"
+#include "process/shared_loop.h"
+#include "process/socket_list.h"
 #include "server/listening.h"
 #include "server/server.h"
-#include "shared_loop.h"
 #include "socket/class.h"
 #include "socket/connector.h"
 #include "socket/pipe.h"
-#include "socket_list.h"
 #include "text/address.h"
 #include "text/block_list.h"
 

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-#include "child_process.h"
 #include "core/args.h"
 #include "core/error.h"
-#include "ipc.h"
+#include "process/child_process.h"
+#include "process/ipc.h"
 
 static const cnet_class worker_class;
 

@@ -93,7 +93,7 @@ struct cnet_runtime {
   const cnet_loop_ops *loop_ops;
   struct cnet_loop_memory *memory; /* the loop, the read buffer, and the handles of the runtime itself */
   uv_async_t *wake;                /* Ctrl-C */
-  uv_handle_t *guard;              /* on luv's loop: see shared_loop.c; NULL on a loop of our own */
+  uv_handle_t *guard;              /* on luv's loop: see process/shared_loop.c; NULL on a loop of our own */
   uv_handle_t *closing_next;       /* there, in a close callback: what libuv closes next */
   int (*luv_pcall)(lua_State *L, int nargs, int nresults, int flags); /* how luv calls its callbacks */
   void (*run_timers)(cnet_runtime *rt);                               /* the rest of a turn that was stopped */

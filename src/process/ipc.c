@@ -1,4 +1,4 @@
-#include "ipc.h"
+#include "process/ipc.h"
 
 #include <string.h>
 
@@ -6,8 +6,8 @@
 #include "core/error.h"
 #include "core/strict.h"
 #include "core/ticks.h"
-#include "handoff.h"
-#include "socket_list.h"
+#include "process/handoff.h"
+#include "process/socket_list.h"
 
 /* The channel of the object, NULL if it has none or it has ended; pushes it, or what is there instead. */
 static cnet_channel *push_channel(lua_State *L, int self) {

@@ -1,11 +1,11 @@
-#include "handoff.h"
+#include "process/handoff.h"
 
 #include <string.h>
 
 #include "core/error.h"
+#include "process/socket_list.h"
 #include "server/server.h"
 #include "socket/class.h"
-#include "socket_list.h"
 #include "stream/readable.h"
 
 static cnet_server *server_at(lua_State *L, cnet_runtime *rt, int index) {

@@ -1,4 +1,4 @@
-#include "spawn_options.h"
+#include "process/spawn_options.h"
 
 #include <signal.h>
 #include <string.h>
@@ -376,7 +376,7 @@ static void read_stdio(lua_State *L, int options, cnet_spawn *out) {
   out->uv.stdio_count = out->stdio_count;
 }
 
-/* ---- for child_process.c ---- */
+/* ---- for process/child_process.c ---- */
 
 const char cnet_spawn_option_names[] =
     "cwd detached env execArgv execPath gid killSignal silent serialization signal stdio timeout uid";

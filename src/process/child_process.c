@@ -1,4 +1,4 @@
-#include "child_process.h"
+#include "process/child_process.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -10,8 +10,8 @@
 #include "core/strict.h"
 #include "core/ticks.h"
 #include "event/abort.h"
-#include "ipc.h"
-#include "spawn_options.h"
+#include "process/ipc.h"
+#include "process/spawn_options.h"
 #include "text/json.h"
 
 enum { SLOT_STDIO = CNET_SLOT_FIRST_TARGET, SLOT_FILE, SLOT_ARGS };

@@ -4,7 +4,7 @@
 #ifndef CNET_HANDOFF_H
 #define CNET_HANDOFF_H
 
-#include "channel.h"
+#include "process/channel.h"
 
 /* Raises ERR_INVALID_HANDLE_TYPE unless the value at index handle is a server, a socket or a net.Native. */
 void cnet_handoff_check(lua_State *L, cnet_runtime *rt, int handle);

@@ -4,8 +4,8 @@
 #ifndef CNET_IPC_H
 #define CNET_IPC_H
 
-#include "channel.h"
 #include "event/emitter.h"
+#include "process/channel.h"
 
 /* Slots of both objects: the channel, false once it has ended; messages that wait for a listener. */
 enum { CNET_SLOT_IPC = 1, CNET_SLOT_IPC_WAITING, CNET_SLOT_FIRST_TARGET };

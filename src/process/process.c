@@ -1,4 +1,4 @@
-#include "process.h"
+#include "process/process.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include "core/interrupt.h"
 #include "core/protect.h"
 #include "core/signals.h"
-#include "ipc.h"
+#include "process/ipc.h"
 #include "socket/class.h"
 #include "socket/socket.h"
 

@@ -1,4 +1,4 @@
-#include "socket_list.h"
+#include "process/socket_list.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
-#include "shared_loop.h"
+#include "process/shared_loop.h"
 
 #include <dlfcn.h>
 #include <string.h>
 
 #include "core/protect.h"
-#include "ipc.h"
-#include "process.h"
+#include "process/ipc.h"
+#include "process/process.h"
 
 /* Three things make one loop of two modules' handles safe:
  *

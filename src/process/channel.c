@@ -1,4 +1,4 @@
-#include "channel.h"
+#include "process/channel.h"
 
 #include <stdio.h>
 #include <string.h>

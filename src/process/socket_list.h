@@ -4,7 +4,7 @@
 #ifndef CNET_SOCKET_LIST_H
 #define CNET_SOCKET_LIST_H
 
-#include "channel.h"
+#include "process/channel.h"
 #include "socket/socket.h"
 
 /* The sender: a socket of the server at index server goes to the channel's other side. Pushes the key of its list. */
