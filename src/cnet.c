@@ -1,9 +1,9 @@
 /* luaopen_cnet: makes the net table out of what each module registers; and the modules beside it. */
 #include <lauxlib.h>
 
-#include "cluster.h"
-#include "cluster_child.h"
-#include "cluster_primary.h"
+#include "cluster/child.h"
+#include "cluster/cluster.h"
+#include "cluster/primary.h"
 #include "core/error.h"
 #include "core/loop.h"
 #include "core/runtime.h"

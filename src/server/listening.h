@@ -7,7 +7,7 @@
 #include "server/connections.h"
 #include "server/listen_options.h"
 
-/* How a worker of a cluster listens: its primary listens for it, or gives it a handle. cluster_child.c hands them down
+/* How a worker of a cluster listens: its primary listens for it, or gives it a handle. cluster/child.c hands them down
  * in a worker. A share is the worker's record of one listening, a value that only it reads, but
  * for its field `sockname`: an address, of a server without a handle on a port. */
 typedef struct {

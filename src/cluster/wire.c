@@ -1,8 +1,8 @@
-#include "cluster_wire.h"
+#include "cluster/wire.h"
 
 #include <string.h>
 
-#include "cluster.h"
+#include "cluster/cluster.h"
 #include "core/args.h"
 #include "process/ipc.h"
 

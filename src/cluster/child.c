@@ -1,10 +1,10 @@
-#include "cluster_child.h"
+#include "cluster/child.h"
 
 #include <stdlib.h>
 
-#include "cluster.h"
-#include "cluster_query.h"
-#include "cluster_wire.h"
+#include "cluster/cluster.h"
+#include "cluster/query.h"
+#include "cluster/wire.h"
 #include "core/args.h"
 #include "process/ipc.h"
 #include "process/process.h"

@@ -1,4 +1,4 @@
-#include "worker.h"
+#include "cluster/worker.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "cluster_query.h"
+#include "cluster/query.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* cluster.Worker: a worker of the cluster, as its primary sees it and as it sees itself.
  *
- * Layer 5, above cluster and ipc. How it disconnects and is killed differs between the two: cluster_primary.c and
- * cluster_child.c add those methods to the class. Its fields (id, process, state, exitedAfterDisconnect) are the
+ * Layer 5, above cluster and ipc. How it disconnects and is killed differs between the two: cluster/primary.c and
+ * cluster/child.c add those methods to the class. Its fields (id, process, state, exitedAfterDisconnect) are the
  * script's too: what must be right stands in slots. */
 #ifndef CNET_WORKER_H
 #define CNET_WORKER_H
@@ -10,12 +10,12 @@
 
 enum {
   CNET_SLOT_WORKER_PROCESS = 1,
-  CNET_SLOT_WORKER_WAITING /* seq of a message -> what is called with the answer; see cluster_wire.c */
+  CNET_SLOT_WORKER_WAITING /* seq of a message -> what is called with the answer; see cluster/wire.c */
 };
 
 typedef struct {
   cnet_emitter emitter;
-  const struct cnet_wire_row *acts; /* see cluster_wire.c */
+  const struct cnet_wire_row *acts; /* see cluster/wire.c */
   bool leaving;                     /* it was told to disconnect, or does so */
 } cnet_worker;
 

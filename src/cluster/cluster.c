@@ -1,4 +1,4 @@
-#include "cluster.h"
+#include "cluster/cluster.h"
 
 static const char cluster_key = 0; /* registry: the object */
 

@@ -1,15 +1,15 @@
-#include "cluster_primary.h"
+#include "cluster/primary.h"
 
-#include "cluster.h"
-#include "cluster_query.h"
-#include "cluster_settings.h"
-#include "cluster_wire.h"
+#include "cluster/cluster.h"
+#include "cluster/query.h"
+#include "cluster/round_robin.h"
+#include "cluster/settings.h"
+#include "cluster/shared_handle.h"
+#include "cluster/wire.h"
 #include "core/args.h"
 #include "core/error.h"
 #include "core/ticks.h"
 #include "process/ipc.h"
-#include "round_robin.h"
-#include "shared_handle.h"
 #include "text/json.h"
 
 static cnet_runtime *runtime_of(lua_State *L, int self) { return ((cnet_object *)lua_touserdata(L, self))->rt; }

@@ -5,7 +5,7 @@
 #ifndef CNET_CLUSTER_WIRE_H
 #define CNET_CLUSTER_WIRE_H
 
-#include "worker.h"
+#include "cluster/worker.h"
 
 /* A message came, in a tick: stack indices; native is 0 if no handle came with it. */
 typedef void (*cnet_wire_act)(lua_State *L, int worker, int message, int native);

@@ -1,6 +1,6 @@
-#include "shared_handle.h"
+#include "cluster/shared_handle.h"
 
-#include "cluster_query.h"
+#include "cluster/query.h"
 #include "handle/native.h"
 
 enum { NATIVE = 1, WORKERS /* worker -> true */ };

@@ -1,7 +1,7 @@
-#include "round_robin.h"
+#include "cluster/round_robin.h"
 
-#include "cluster_query.h"
-#include "cluster_wire.h"
+#include "cluster/query.h"
+#include "cluster/wire.h"
 #include "core/args.h"
 #include "event/timer.h"
 #include "handle/listen.h"

@@ -1,9 +1,9 @@
-#include "cluster_settings.h"
+#include "cluster/settings.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "cluster.h"
+#include "cluster/cluster.h"
 #include "core/args.h"
 #include "core/error.h"
 #include "core/strict.h"
