@@ -1,66 +1,62 @@
--- The rooms of src/, from their #include lines: a file includes lower layers, or a file of a room listed before its own
--- in its own layer, and nothing else.
+-- The files of src/, held to the order that tools/wings.lua states: a file includes lower wings, or a room listed
+-- before its own in its own wing, and nothing else.
 
--- In order. A room is a .c and its .h.
-local layers = {
-  { "room", "socket_file", "runtime", "pins", "ticks", "received", "error", "protect", "interrupt", "loop", "class", "args",
-    "address", "unix_address", "timer_list", "encoding", "signals", "strict", "version" },
-  { "emitter", "timer", "immediate", "handle", "handle_listen", "handle_options", "handle_requests", "gather", "native",
-    "listen_options", "listener", "lookup", "abort", "socket_address", "block_list", "path" },
-  { "stream", "writable", "read_buffer", "readable", "renewal" },
-  { "socket", "socket_options", "socket_state", "socket_class", "attempt", "connector", "pipe" },
-  { "server_connections", "server_holders", "server_listen", "server" },
-  { "json_syntax", "json", "channel", "socket_list", "handoff", "ipc", "process", "spawn_options", "child_process",
-    "shared_loop", "cluster", "cluster_settings", "worker", "cluster_wire", "cluster_query", "round_robin",
-    "shared_handle", "cluster_primary", "cluster_child" },
-  { "cnet" },
-}
+local order = dofile "tools/wings.lua"
 
-local rank, count = {}, 0
-for _, layer in ipairs(layers) do
-  for _, room in ipairs(layer) do
-    count = count + 1
-    rank[room] = count
+local rank, wing_of, count = {}, {}, 0 -- by room: "core/runtime"
+for _, wing in ipairs(order.wings) do
+  for i = 2, #wing do
+    for name in wing[i][1]:gmatch "[%w_]+" do
+      local room = wing[1] .. "/" .. name
+      count = count + 1
+      rank[room] = count
+      wing_of[room] = wing[1]
+    end
   end
 end
+rank.cnet = count + 1 -- luaopen_*, above all
 
 local function room_of(file) return (file:gsub("%.[ch]$", "")) end
 
-local sources = {}
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read "a"
+  file:close()
+  return text
+end
+
+local sources = {} -- "core/runtime.c"
 do
-  local pipe = assert(io.popen "ls src")
-  for file in pipe:lines() do
-    if file:find "%.[ch]$" then sources[#sources + 1] = file end
-  end
+  local pipe = assert(io.popen "find src -type f | sort")
+  for path in pipe:lines() do sources[#sources + 1] = path:sub(#"src/" + 1) end
   pipe:close()
 end
 
--- The files of cnet that a file includes, and its other includes.
+-- The files of cnet that a file includes.
 local function includes(file)
-  local ours, others = {}, {}
+  local ours = {}
   for line in io.lines("src/" .. file) do
-    local name = line:match '^%s*#%s*include%s*"([^"]*)"'
-    if name then ours[#ours + 1] = name end
-    name = line:match "^%s*#%s*include%s*<([^>]*)>"
-    if name then others[#others + 1] = name end
+    ours[#ours + 1] = line:match '^%s*#%s*include%s*"([^"]*)"'
   end
-  return ours, others
+  return ours
 end
 
 describe("the files of src", function()
-  it("are all in the list of layers", function()
+  it("are all in the order of the wings, and in their folder", function()
     assert.is_true(#sources > 20)
     for _, file in ipairs(sources) do
-      assert.is_truthy(rank[room_of(file)], file .. " is in no layer: add it to spec/layers_spec.lua")
+      assert.is_truthy(file:find "%.[ch]$", file)
+      assert.is_truthy(rank[room_of(file)], file .. " is in no wing: add it to tools/wings.lua")
     end
+    for room in pairs(rank) do assert.is_true(pcall(read, "src/" .. room .. ".c"), room) end
   end)
 
-  it("include lower layers, or rooms listed before their own, and nothing else", function()
+  it("include lower wings, or rooms listed before their own, and nothing else", function()
     local wrong = {}
     for _, file in ipairs(sources) do
       for _, name in ipairs(includes(file)) do
         local own = room_of(name) == room_of(file)
-        local lower = (rank[room_of(name)] or math.huge) < (rank[room_of(file)] or 0)
+        local lower = (rank[room_of(name)] or math.huge) < rank[room_of(file)]
         if not own and not lower then wrong[#wrong + 1] = file .. " includes " .. name end
       end
     end
@@ -91,6 +87,15 @@ describe("the files of src", function()
     end
   end)
 
+  it("have headers that name their wing", function()
+    for _, file in ipairs(sources) do
+      if file:find "%.h$" then
+        local comment = read("src/" .. file):match "^/%*.-%*/"
+        assert.equal(wing_of[room_of(file)], comment and comment:match "Wing (%w+)", file)
+      end
+    end
+  end)
+
   it("are all in the rock", function()
     local rock = {}
     assert(loadfile("cnet-scm-1.rockspec", "t", rock))()
@@ -102,16 +107,37 @@ describe("the files of src", function()
     end
     assert.is_nil(next(listed))
   end)
+
+  it("stand in README's table as they are", function()
+    local readme = read "README.md"
+    assert.equal(order.with_table(readme), readme, "run lua5.4 tools/wings.lua --write")
+  end)
 end)
 
-describe("the layers", function()
+describe("the wings", function()
   -- abort.c calls one so that a listener's error does not keep the next ones from hearing the event, connector.c one so
   -- that net.connect leaves no handle behind when it raises, json.c one for the library: none is a way in from libuv.
   it("enter Lua from libuv by one door: lua_pcall is called in protect.c only", function()
+    local may = { ["core/protect.c"] = true, ["event/abort.c"] = true, ["socket/connector.c"] = true,
+      ["text/json.c"] = true }
     for _, file in ipairs(sources) do
-      if file ~= "protect.c" and file ~= "abort.c" and file ~= "connector.c" and file ~= "json.c" then
+      if not may[file] then
         for line in io.lines("src/" .. file) do
           assert.is_nil(line:match "%f[%w_]lua_pcallk?%s*%(", file .. ": " .. line)
+        end
+      end
+    end
+  end)
+
+  it("ask libuv of a stream handle in the wing handle only", function()
+    local calls = { "uv_tcp_", "uv_pipe_", "uv_tty_", "uv_read_", "uv_write", "uv_try_write", "uv_listen", "uv_accept",
+      "uv_shutdown", "uv_stream_", "uv_guess_handle" }
+    for _, file in ipairs(sources) do
+      if not file:find "^handle/" then
+        for line in io.lines("src/" .. file) do
+          for _, call in ipairs(calls) do
+            assert.is_nil(line:match("%f[%w_]" .. call .. "[%w_]*%("), file .. ": " .. line)
+          end
         end
       end
     end

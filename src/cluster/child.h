@@ -1,6 +1,6 @@
 /* A worker's side of a cluster: its servers listen through the primary.
  *
- * Layer 5, above cluster_query and cluster_wire. Node's internal/cluster/child. */
+ * Wing cluster, above cluster_query and cluster_wire. Node's internal/cluster/child. */
 #ifndef CNET_CLUSTER_CHILD_H
 #define CNET_CLUSTER_CHILD_H
 

@@ -1,6 +1,6 @@
 /* cnet.cluster: the object that the module is, an emitter, with what its rooms keep of the cluster.
  *
- * Layer 5, the lowest of the cluster's rooms: cluster/primary.c or cluster/child.c fills it. Its functions can be
+ * Wing cluster, the lowest of the cluster's rooms: cluster/primary.c or cluster/child.c fills it. Its functions can be
  * called with a dot, as Node's, or with a colon. */
 #ifndef CNET_CLUSTER_H
 #define CNET_CLUSTER_H

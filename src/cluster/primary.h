@@ -1,6 +1,6 @@
 /* A primary's side of a cluster: it forks workers, listens for them, and tells of them.
  *
- * Layer 5, above child_process, round_robin and shared_handle. Node's internal/cluster/primary. */
+ * Wing cluster, above child_process, round_robin and shared_handle. Node's internal/cluster/primary. */
 #ifndef CNET_CLUSTER_PRIMARY_H
 #define CNET_CLUSTER_PRIMARY_H
 

@@ -95,13 +95,13 @@ void cnet_query_push_place(lua_State *L, int message) {
 /* A descriptor of the primary's own, which keeps it. */
 static cnet_handle *open_fd(cnet_runtime *rt, int fd, int *status) {
   cnet_listen_options o = {.kind = CNET_LISTEN_FD, .fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)};
-  cnet_listener_place at;
+  cnet_listen_handle_place at;
   cnet_handle *h;
   if (o.fd < 0) {
     *status = errno == EBADF ? UV_EINVAL : uv_translate_sys_error(errno);
     return NULL;
   }
-  h = cnet_listener_open(rt, &o, NULL, NULL, &at, status);
+  h = cnet_listen_handle_open(rt, &o, NULL, NULL, &at, status);
   if (!h) close(o.fd);
   return h;
 }
@@ -117,7 +117,7 @@ static cnet_handle *check_port(cnet_handle *h, int port, int *status) {
 
 static cnet_handle *open_port(lua_State *L, cnet_runtime *rt, int message, lua_Integer port, int *status) {
   cnet_listen_options o = {.kind = CNET_LISTEN_PORT};
-  cnet_listener_place at;
+  cnet_listen_handle_place at;
   cnet_handle *h;
   if (port > 65535) {
     *status = UV_EINVAL;
@@ -125,20 +125,20 @@ static cnet_handle *open_port(lua_State *L, cnet_runtime *rt, int message, lua_I
   }
   o.port = (int)port;
   o.ipv6_only = cnet_get_integer(L, message, "flags") & UV_TCP_IPV6ONLY;
-  h = cnet_listener_open(rt, &o, cnet_get_string(L, message, "address"), NULL, &at, status);
+  h = cnet_listen_handle_open(rt, &o, cnet_get_string(L, message, "address"), NULL, &at, status);
   return h ? check_port(h, o.port, status) : NULL;
 }
 
 static cnet_handle *open_path(lua_State *L, cnet_runtime *rt, int message, int *status) {
   cnet_listen_options o = {.kind = CNET_LISTEN_PATH};
-  cnet_listener_place at;
+  cnet_listen_handle_place at;
   cnet_handle *h = NULL;
   int top = lua_gettop(L), mode;
   *status = UV_EINVAL;
   if (lua_getfield(L, message, "address") == LUA_TSTRING) {
     cnet_path_push_shortest(L, top + 1);
     o.path = lua_tolstring(L, top + 2, &o.path_length);
-    h = cnet_listener_open(rt, &o, NULL, NULL, &at, status);
+    h = cnet_listen_handle_open(rt, &o, NULL, NULL, &at, status);
   }
   mode = cnet_option_true(L, message, "readableAll") ? UV_READABLE : 0;
   mode |= cnet_option_true(L, message, "writableAll") ? UV_WRITABLE : 0;

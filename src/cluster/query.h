@@ -1,7 +1,7 @@
 /* What a worker asks its primary to listen on: the fields of a "queryServer" message, and the handle that they mean.
  *
- * Layer 5, above json. Workers of Node and of cnet that ask for the same thing must ask in the same words: the primary
- * knows by them that they share it. */
+ * Wing cluster, above json. Workers of Node and of cnet that ask for the same thing must ask in the same words: the
+ * primary knows by them that they share it. */
 #ifndef CNET_CLUSTER_QUERY_H
 #define CNET_CLUSTER_QUERY_H
 

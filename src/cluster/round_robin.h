@@ -1,8 +1,8 @@
 /* The primary listens for its workers, and hands each connection to the next one that is free.
  *
- * Layer 5, above cluster_query and cluster_wire. A worker is offered one client at a time and is free again once it has
- * answered. What it refuses, being full, is offered to another one first, and to itself only after a rest: Node sends
- * it to and fro all the time. No client is lost with a worker that ends without an answer. */
+ * Wing cluster, above cluster_query and cluster_wire. A worker is offered one client at a time and is free again once
+ * it has answered. What it refuses, being full, is offered to another one first, and to itself only after a rest: Node
+ * sends it to and fro all the time. No client is lost with a worker that ends without an answer. */
 #ifndef CNET_ROUND_ROBIN_H
 #define CNET_ROUND_ROBIN_H
 

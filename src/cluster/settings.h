@@ -1,6 +1,6 @@
 /* How a cluster's primary starts its workers: cluster.settings and cluster.setupPrimary.
  *
- * Layer 5, above cluster and child_process. */
+ * Wing cluster, above cluster and child_process. */
 #ifndef CNET_CLUSTER_SETTINGS_H
 #define CNET_CLUSTER_SETTINGS_H
 

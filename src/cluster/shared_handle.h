@@ -1,6 +1,6 @@
 /* The primary binds a handle that all workers get: the kernel decides who accepts a connection (SCHED_NONE).
  *
- * Layer 5, above cluster_query. It is a table. */
+ * Wing cluster, above cluster_query. It is a table. */
 #ifndef CNET_SHARED_HANDLE_H
 #define CNET_SHARED_HANDLE_H
 

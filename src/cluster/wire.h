@@ -1,7 +1,7 @@
 /* What a cluster's primary and its workers write to each other: {cmd = "NODE_CLUSTER", act or ack, ..., seq = n}.
  *
- * Layer 5, above worker: both sides talk over the Worker's process. An answer has the seq of what it answers as its
- * `ack`. */
+ * Wing cluster, above worker: both sides talk over the Worker's process. An answer has the seq of what it answers as
+ * its `ack`. */
 #ifndef CNET_CLUSTER_WIRE_H
 #define CNET_CLUSTER_WIRE_H
 

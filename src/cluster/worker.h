@@ -1,6 +1,6 @@
 /* cluster.Worker: a worker of the cluster, as its primary sees it and as it sees itself.
  *
- * Layer 5, above cluster and ipc. How it disconnects and is killed differs between the two: cluster/primary.c and
+ * Wing cluster, above cluster and ipc. How it disconnects and is killed differs between the two: cluster/primary.c and
  * cluster/child.c add those methods to the class. Its fields (id, process, state, exitedAfterDisconnect) are the
  * script's too: what must be right stands in slots. */
 #ifndef CNET_WORKER_H

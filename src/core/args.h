@@ -1,6 +1,6 @@
 /* Readers for arguments and option tables: JavaScript's truth and numbers, ports, callbacks.
  *
- * Layer 0. */
+ * Wing core. */
 #ifndef CNET_ARGS_H
 #define CNET_ARGS_H
 

@@ -1,6 +1,6 @@
 /* Classes as data: a table of members makes a class of userdata, with methods, properties and read-only ones.
  *
- * Layer 0. Methods stand in the class's own table (net.Socket), where a script may add and replace; properties stand
+ * Wing core. Methods stand in the class's own table (net.Socket), where a script may add and replace; properties stand
  * in a private table that no script can reach. An object looks into its own fields, then its class and the parents
  * (net.EventEmitter), then the properties. */
 #ifndef CNET_CLASS_H

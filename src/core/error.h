@@ -1,6 +1,6 @@
 /* net.Error: Node's error objects, from a libuv status or an ERR_ code, with Node's messages.
  *
- * Layer 0. An error is a table with the metatable of net.Error: name, message, code and, for system errors, errno,
+ * Wing core. An error is a table with the metatable of net.Error: name, message, code and, for system errors, errno,
  * syscall, address, port, path, hostname. An error thrown for the caller's arguments also has `position`, with which
  * its tostring begins. */
 #ifndef CNET_ERROR_H

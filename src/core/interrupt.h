@@ -1,6 +1,6 @@
 /* Ctrl-C while net.run runs and no SIGINT listener of net.process is there: net.run raises "interrupted!".
  *
- * Layer 0. Like lua's own handler it interrupts Lua code by a hook; it also wakes a loop that sleeps. */
+ * Wing core. Like lua's own handler it interrupts Lua code by a hook; it also wakes a loop that sleeps. */
 #ifndef CNET_INTERRUPT_H
 #define CNET_INTERRUPT_H
 

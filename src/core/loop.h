@@ -1,6 +1,6 @@
 /* net.run and its kin: a turn of the loop, and where one that was stopped goes on.
  *
- * Layer 0, over protect: it calls into Lua. */
+ * Wing core, over protect: it calls into Lua. */
 #ifndef CNET_LOOP_H
 #define CNET_LOOP_H
 

@@ -1,6 +1,6 @@
 /* Pins keep alive what libuv can still call: pinned exactly while a handle is open or a request is in flight.
  *
- * Layer 0, over the runtime. */
+ * Wing core, over the runtime. */
 #ifndef CNET_PINS_H
 #define CNET_PINS_H
 

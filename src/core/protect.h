@@ -1,6 +1,6 @@
 /* The one door into Lua: the one lua_pcall through which every libuv callback enters.
  *
- * Layer 0, above the runtime. The whole body of a callback runs inside, not just the listener: an allocation outside
+ * Wing core, above the runtime. The whole body of a callback runs inside, not just the listener: an allocation outside
  * a pcall can longjmp through libuv. An error is parked, the loop stopped, and net.run raises it again. */
 #ifndef CNET_PROTECT_H
 #define CNET_PROTECT_H

@@ -1,6 +1,6 @@
 /* How the texts of errors show a value that was received, in Node's ways and with Lua's types.
  *
- * Layer 0. A number is shown as Lua's tostring does, but for NaN, Infinity and -Infinity. Each pushes a string. */
+ * Wing core. A number is shown as Lua's tostring does, but for NaN, Infinity and -Infinity. Each pushes a string. */
 #ifndef CNET_RECEIVED_H
 #define CNET_RECEIVED_H
 

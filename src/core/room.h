@@ -1,7 +1,7 @@
 /* What a room of cnet (a .c and its .h) keeps for each runtime: its own, made when it is first asked for, and freed
  * with the runtime.
  *
- * Layer 0: nothing of cnet lies below it. */
+ * Wing core: nothing of cnet lies below it. */
 #ifndef CNET_ROOM_H
 #define CNET_ROOM_H
 

@@ -1,7 +1,7 @@
 /* One runtime for each lua_State: the loop, the main thread, what libuv may still call, the tick queue, and what is
  * left over when the loop stops in the middle of a turn.
  *
- * Layer 0: nothing of cnet lies below it. Whoever calls libuv holds a runtime; whoever is called by libuv comes back
+ * Wing core: nothing of cnet lies below it. Whoever calls libuv holds a runtime; whoever is called by libuv comes back
  * into Lua through core/protect.h. */
 #ifndef CNET_RUNTIME_H
 #define CNET_RUNTIME_H

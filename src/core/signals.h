@@ -1,6 +1,6 @@
 /* Signals by name and number.
  *
- * Layer 0. */
+ * Wing core. */
 #ifndef CNET_SIGNALS_H
 #define CNET_SIGNALS_H
 

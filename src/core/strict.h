@@ -1,7 +1,7 @@
 /* net.strict(true), or CNET_STRICT=1: a name that Node would ignore, of an event or an option, is an error that
  * suggests the right one.
  *
- * Layer 0, above class. The names stand beside what knows them, as a text with blanks between: events in a
+ * Wing core, above class. The names stand beside what knows them, as a text with blanks between: events in a
  * cnet_class, options where they are read. */
 #ifndef CNET_STRICT_H
 #define CNET_STRICT_H

@@ -1,6 +1,6 @@
 /* What runs when the callback that is running has returned, as after process.nextTick.
  *
- * Layer 0, over the runtime. */
+ * Wing core, over the runtime. */
 #ifndef CNET_TICKS_H
 #define CNET_TICKS_H
 

@@ -1,7 +1,7 @@
 /* The lists of timers of one duration, found by that duration, and the heap that orders them by when the first timer
  * of each is due, then by which list was there first.
  *
- * Layer 1, below event/timer.c. No Lua and no libuv: links and arithmetic. */
+ * Wing core, below event/timer.c. No Lua and no libuv: links and arithmetic. */
 #ifndef CNET_TIMER_LIST_H
 #define CNET_TIMER_LIST_H
 

@@ -1,6 +1,6 @@
 /* Which cnet this is, and on which libuv it runs.
  *
- * Layer 0. A release changes CNET_VERSION, and nothing else here. */
+ * Wing core. A release changes CNET_VERSION, and nothing else here. */
 #ifndef CNET_VERSION_H
 #define CNET_VERSION_H
 

@@ -1,6 +1,6 @@
 /* net.AbortController and its AbortSignal, an emitter that also has the listener methods of an EventTarget.
  *
- * Layer 2, above emitter. */
+ * Wing event, above emitter. */
 #ifndef CNET_ABORT_H
 #define CNET_ABORT_H
 

@@ -1,6 +1,6 @@
 /* net.EventEmitter: on, once, off, emit ...
  *
- * Layer 1. The listeners live in the object's user value, so that a cycle through a closure is ordinary garbage. An
+ * Wing event. The listeners live in the object's user value, so that a cycle through a closure is ordinary garbage. An
  * internal listener is a C function over the runtime that asks cnet_emitter_push_self whose event it hears. */
 #ifndef CNET_EMITTER_H
 #define CNET_EMITTER_H

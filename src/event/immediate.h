@@ -1,6 +1,6 @@
 /* net.setImmediate and net.clearImmediate: a queue that runs in the check phase of each turn of the loop.
  *
- * Layer 1, above event/timer.h, with which it shares its state and how a callback and its arguments are kept. */
+ * Wing event, above event/timer.h, with which it shares its state and how a callback and its arguments are kept. */
 #ifndef CNET_IMMEDIATE_H
 #define CNET_IMMEDIATE_H
 

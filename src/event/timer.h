@@ -1,7 +1,7 @@
 /* Timers and immediates with Node's order: timers of one duration stand in one list, and the lists in a heap by when
  * their first timer is due, so that what was started first fires first. One uv_timer_t drives them all.
  *
- * Layer 1. Other modules embed a cnet_timer in what it belongs to; net.setTimeout is built on the same. */
+ * Wing event. Other modules embed a cnet_timer in what it belongs to; net.setTimeout is built on the same. */
 #ifndef CNET_TIMER_H
 #define CNET_TIMER_H
 

@@ -1,7 +1,8 @@
 /* Small writes of one callback, gathered so that they leave together when it returns: many of them are one syscall.
  *
- * Layer 1, above handle. One handle's bytes at a time wait, in a buffer of the runtime; a write to another one sends
- * them first. Whoever could lose or overtake them (a write of another kind, an end, a close) calls rt->flush before. */
+ * Wing handle, above handle. One handle's bytes at a time wait, in a buffer of the runtime; a write to another one
+ * sends them first. Whoever could lose or overtake them (a write of another kind, an end, a close) calls rt->flush
+ * before. */
 #ifndef CNET_GATHER_H
 #define CNET_GATHER_H
 

@@ -57,6 +57,11 @@ int cnet_handle_guess(int fd, cnet_handle_kind *kind) {
   return type == UV_TCP || type == UV_TTY || type == UV_NAMED_PIPE ? 0 : UV_EINVAL;
 }
 
+const char *cnet_handle_fd_type(int fd) {
+  uv_handle_type type = uv_guess_handle(fd);
+  return type == UV_FILE ? "FILE" : type == UV_UDP ? "UDP" : type == UV_TTY ? "TTY" : "UNKNOWN";
+}
+
 static int open_fd(cnet_handle *h, int fd) {
   if (h->kind == CNET_HANDLE_TCP) return uv_tcp_open(&h->uv.tcp, fd);
   if (h->kind != CNET_HANDLE_TTY) return uv_pipe_open(&h->uv.pipe, fd);

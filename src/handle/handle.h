@@ -1,6 +1,6 @@
 /* A libuv stream handle (TCP, pipe or terminal): open, read, move, close.
  *
- * Layer 1. It is malloc'd and apart from its object. The object owns it until it closes it, and forgets it then at
+ * Wing handle. It is malloc'd and apart from its object. The object owns it until it closes it, and forgets it then at
  * once, as Node does: a server may listen again before the old handle's close callback, which alone frees it. While it
  * is open its object is pinned. b:listen(a) lets two servers, or a socket and a server, hold one handle: it counts its
  * holders. What one of them has closed or listens with, the other one may still ask for something: libuv would abort.
@@ -62,6 +62,8 @@ struct cnet_handle {
 cnet_handle *cnet_handle_new(cnet_runtime *rt, cnet_handle_kind kind, int *status);
 /* The kind of a descriptor: 0 and *kind, or UV_EINVAL. */
 int cnet_handle_guess(int fd, cnet_handle_kind *kind);
+/* What a descriptor is that cnet_handle_guess does not take: "FILE", "UDP" ... */
+const char *cnet_handle_fd_type(int fd);
 int cnet_handle_open(cnet_handle *h, int fd);
 /* Opens a pipe on a new socket that is bound or connected to the abstract address. */
 int cnet_handle_open_abstract(cnet_handle *h, const char *path, size_t length, cnet_unix_use use);

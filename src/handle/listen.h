@@ -1,6 +1,6 @@
 /* A handle that listens: bind, listen, accept.
  *
- * Layer 1. */
+ * Wing handle. */
 #ifndef CNET_HANDLE_LISTEN_H
 #define CNET_HANDLE_LISTEN_H
 

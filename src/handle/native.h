@@ -1,7 +1,7 @@
 /* A handle on its way: it came from another process, or waits to go to one, and is no server's or socket's.
  *
- * Layer 1, above handle. Scripts see it where Node shows them a raw handle ('message' of a "net.Native"), and may give
- * it to server:listen or net.Socket{handle = ...}, which take it over. */
+ * Wing handle, above handle. Scripts see it where Node shows them a raw handle ('message' of a "net.Native"), and may
+ * give it to server:listen or net.Socket{handle = ...}, which take it over. */
 #ifndef CNET_NATIVE_H
 #define CNET_NATIVE_H
 

@@ -1,6 +1,6 @@
 /* A handle's two addresses, and its socket options.
  *
- * Layer 1. */
+ * Wing handle. */
 #ifndef CNET_HANDLE_OPTIONS_H
 #define CNET_HANDLE_OPTIONS_H
 

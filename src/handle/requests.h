@@ -1,6 +1,6 @@
 /* What a handle is asked for and what takes its time: write, send, shutdown, connect.
  *
- * Layer 1. */
+ * Wing handle. */
 #ifndef CNET_HANDLE_REQUESTS_H
 #define CNET_HANDLE_REQUESTS_H
 

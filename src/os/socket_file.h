@@ -1,6 +1,6 @@
 /* The files that Unix servers make: each is removed when its server closes, unless another has taken its path.
  *
- * Layer 0. libuv removes by the name alone, which may be a newer server's by then, or another file's after a chdir. As
+ * Wing os. libuv removes by the name alone, which may be a newer server's by then, or another file's after a chdir. As
  * long as the server's socket is open its file's inode is given to no other: removing comes before closing. */
 #ifndef CNET_SOCKET_FILE_H
 #define CNET_SOCKET_FILE_H

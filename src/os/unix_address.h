@@ -1,6 +1,6 @@
 /* Unix socket addresses where libuv 1.44 falls short: it cuts a long path, and ends an abstract one at its first byte.
  *
- * Layer 0. */
+ * Wing os. */
 #ifndef CNET_UNIX_ADDRESS_H
 #define CNET_UNIX_ADDRESS_H
 

@@ -1,6 +1,6 @@
 /* cnet.child_process: fork, and the ChildProcess that it gives.
  *
- * Layer 5, above ipc. */
+ * Wing process, above ipc. */
 #ifndef CNET_CHILD_PROCESS_H
 #define CNET_CHILD_PROCESS_H
 

@@ -1,6 +1,6 @@
 /* What goes along with a message: servers, sockets and raw handles become handles, and servers and sockets again.
  *
- * Layer 5, above socket_list. */
+ * Wing process, above socket_list. */
 #ifndef CNET_HANDOFF_H
 #define CNET_HANDOFF_H
 

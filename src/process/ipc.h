@@ -1,6 +1,6 @@
 /* What net.process (in a child) and a ChildProcess (in its parent) have in common: send, disconnect, 'message'.
  *
- * Layer 5, above channel and handoff. Both keep their channel in slot CNET_SLOT_IPC of their object. */
+ * Wing process, above channel and handoff. Both keep their channel in slot CNET_SLOT_IPC of their object. */
 #ifndef CNET_IPC_H
 #define CNET_IPC_H
 

@@ -1,7 +1,7 @@
 /* net.process: the running process as an EventEmitter: pid, exit(code), signals as events by name, and, if another
  * process has forked this one, the channel to it.
  *
- * Layer 5, above ipc. A signal is watched exactly while its event has listeners; afterwards the action that was
+ * Wing process, above ipc. A signal is watched exactly while its event has listeners; afterwards the action that was
  * there before is back. Signal actions belong to the whole process: two Lua states share a count of who watches. */
 #ifndef CNET_PROCESS_H
 #define CNET_PROCESS_H

@@ -1,6 +1,6 @@
 /* net.useLuv(): cnet's handles live on luv's loop, beside luv's own.
  *
- * Layer 5, above ipc, for the channel of a forked child goes over too. */
+ * Wing process, above ipc, for the channel of a forked child goes over too. */
 #ifndef CNET_SHARED_LOOP_H
 #define CNET_SHARED_LOOP_H
 

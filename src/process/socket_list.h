@@ -1,6 +1,6 @@
 /* Sockets that were sent over a channel: who sent them may ask how many are left, and when the last is closed.
  *
- * Layer 5, above channel. A list has a key, the sender's word for the server that had accepted the sockets. */
+ * Wing process, above channel. A list has a key, the sender's word for the server that had accepted the sockets. */
 #ifndef CNET_SOCKET_LIST_H
 #define CNET_SOCKET_LIST_H
 

@@ -1,6 +1,6 @@
 /* What fork was asked to start: the program, its arguments, its environment, its standard descriptors and its channel.
  *
- * Layer 5, above native. It reads the options and makes the pipes; process/child_process.c starts the program. */
+ * Wing process, above native. It reads the options and makes the pipes; process/child_process.c starts the program. */
 #ifndef CNET_SPAWN_OPTIONS_H
 #define CNET_SPAWN_OPTIONS_H
 

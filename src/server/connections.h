@@ -1,6 +1,6 @@
 /* What a net.Server holds, and its connections: accepting, counting, letting go.
  *
- * Layer 4, the lowest of the server's rooms: server/holders.c knows of connections in other processes,
+ * Wing server, the lowest of the server's rooms: server/holders.c knows of connections in other processes,
  * server/listening.c begins to listen, server/server.c is the class. */
 #ifndef CNET_SERVER_CONNECTIONS_H
 #define CNET_SERVER_CONNECTIONS_H

@@ -1,6 +1,6 @@
 /* A server's connections that were sent to other processes: they are asked when the server counts or closes.
  *
- * Layer 4, above server_connections. What asks is a function that the sender of a socket hands over. */
+ * Wing server, above server_connections. What asks is a function that the sender of a socket hands over. */
 #ifndef CNET_SERVER_HOLDERS_H
 #define CNET_SERVER_HOLDERS_H
 

@@ -4,7 +4,7 @@
 
 #include "handle/listen.h"
 
-static void set_address(cnet_listener_place *at, const char *address, size_t length) {
+static void set_address(cnet_listen_handle_place *at, const char *address, size_t length) {
   at->address = address;
   at->length = length;
 }
@@ -24,8 +24,8 @@ static cnet_handle *bind_ip(cnet_runtime *rt, const cnet_listen_options *o, cons
 }
 
 /* ip NULL: every address, IPv6's with IPv4's mapped into it, or IPv4's alone where there is no IPv6 */
-static cnet_handle *bind_port(cnet_runtime *rt, const cnet_listen_options *o, const char *ip, cnet_listener_place *at,
-                              int *status) {
+static cnet_handle *bind_port(cnet_runtime *rt, const cnet_listen_options *o, const char *ip,
+                              cnet_listen_handle_place *at, int *status) {
   cnet_handle *h;
   at->port = o->port;
   set_address(at, ip ? ip : "::", ip ? strlen(ip) : 2);
@@ -35,7 +35,8 @@ static cnet_handle *bind_port(cnet_runtime *rt, const cnet_listen_options *o, co
   return bind_ip(rt, o, at->address, status);
 }
 
-static cnet_handle *bind_path(cnet_runtime *rt, const cnet_listen_options *o, cnet_listener_place *at, int *status) {
+static cnet_handle *bind_path(cnet_runtime *rt, const cnet_listen_options *o, cnet_listen_handle_place *at,
+                              int *status) {
   cnet_handle *h = cnet_handle_new(rt, CNET_HANDLE_PIPE, status);
   set_address(at, o->path, o->path_length);
   at->port = -1;
@@ -58,7 +59,7 @@ static cnet_handle *open_fd(cnet_runtime *rt, int fd, int *status) {
 
 /* Another server's or a socket's handle, which both hold from then on. A Unix one Node opens anew by its descriptor,
  * and finds that it is open. */
-static cnet_handle *share(cnet_handle *h, cnet_listener_place *at, int *status) {
+static cnet_handle *share(cnet_handle *h, cnet_listen_handle_place *at, int *status) {
   *status = h->kind == CNET_HANDLE_TCP ? 0 : UV_EEXIST;
   if (*status < 0) return NULL;
   at->port = -1;
@@ -66,8 +67,8 @@ static cnet_handle *share(cnet_handle *h, cnet_listener_place *at, int *status) 
   return h;
 }
 
-cnet_handle *cnet_listener_open(cnet_runtime *rt, const cnet_listen_options *o, const char *ip, cnet_handle *shared,
-                                cnet_listener_place *at, int *status) {
+cnet_handle *cnet_listen_handle_open(cnet_runtime *rt, const cnet_listen_options *o, const char *ip,
+                                     cnet_handle *shared, cnet_listen_handle_place *at, int *status) {
   memset(at, 0, sizeof *at);
   if (shared) return share(shared, at, status);
   if (o->kind == CNET_LISTEN_FD) return open_fd(rt, o->fd, status);

@@ -1,6 +1,6 @@
 /* What server:listen(...) was asked to listen on: the forms of its arguments, in Node's order of precedence.
  *
- * Layer 3. It reads arguments and decides; server/server.c acts. */
+ * Wing server. It reads arguments and decides; server/server.c acts. */
 #ifndef CNET_LISTEN_OPTIONS_H
 #define CNET_LISTEN_OPTIONS_H
 

@@ -111,7 +111,7 @@ static void remember_path(lua_State *L, int self, const cnet_listen_options *o) 
 
 /* Gives the server the handle it was asked for. */
 static int open_handle(lua_State *L, cnet_server *s, const cnet_listen_options *o, const char *ip,
-                       cnet_listener_place *at) {
+                       cnet_listen_handle_place *at) {
   cnet_handle *given = NULL;
   bool taken = false;
   int status;
@@ -122,12 +122,12 @@ static int open_handle(lua_State *L, cnet_server *s, const cnet_listen_options *
     at->port = -1;
     return 0;
   }
-  s->handle = cnet_listener_open(cnet_server_runtime(s), o, ip, given, at, &status);
+  s->handle = cnet_listen_handle_open(cnet_server_runtime(s), o, ip, given, at, &status);
   return status;
 }
 
 /* The outcome of listening: 'listening' or 'error', in a tick. */
-static void settle(lua_State *L, cnet_server *s, int self, int status, const cnet_listener_place *at) {
+static void settle(lua_State *L, cnet_server *s, int self, int status, const cnet_listen_handle_place *at) {
   cnet_runtime *rt = cnet_server_runtime(s);
   if (status == 0) {
     if (s->handle) cnet_server_own(L, s, self, s->handle);
@@ -161,7 +161,7 @@ static void set_modes(lua_State *L, cnet_server *s, const cnet_listen_options *o
 
 /* Listens by itself. */
 static void listen_here(lua_State *L, cnet_server *s, int self, const cnet_listen_options *o, const char *ip) {
-  cnet_listener_place at;
+  cnet_listen_handle_place at;
   int status = open_handle(L, s, o, ip, &at);
   if (status == 0) status = cnet_handle_listen(s->handle, o->backlog ? o->backlog : CNET_DEFAULT_BACKLOG);
   if (status < 0) drop_handle(s);
@@ -170,7 +170,7 @@ static void listen_here(lua_State *L, cnet_server *s, int self, const cnet_liste
 }
 
 int cnet_server_listen_on(lua_State *L, cnet_server *s, int self, cnet_native *native) {
-  cnet_listener_place at = {NULL, 0, -1};
+  cnet_listen_handle_place at = {NULL, 0, -1};
   int status = cnet_handle_listen(native->handle, CNET_DEFAULT_BACKLOG);
   if (status < 0) return status;
   s->handle = cnet_native_take(native);
@@ -220,7 +220,7 @@ static int listener_answer(lua_State *L) { /* (share, status, native) */
   enum { SHARE = 1, STATUS, NATIVE, SELF };
   cnet_server *s = lua_touserdata(L, lua_upvalueindex(ANSWER_SERVER));
   const cnet_primary_ops *primary = cnet_server_primary(cnet_server_runtime(s));
-  cnet_listener_place at = {.port = (int)lua_tointeger(L, lua_upvalueindex(ANSWER_PORT))};
+  cnet_listen_handle_place at = {.port = (int)lua_tointeger(L, lua_upvalueindex(ANSWER_PORT))};
   int status;
   cnet_native *native;
   lua_settop(L, 3);

@@ -1,6 +1,6 @@
 /* server:listen(...): from its arguments to 'listening' or 'error'.
  *
- * Layer 4, above server_connections. */
+ * Wing server, above server_connections. */
 #ifndef CNET_SERVER_LISTEN_H
 #define CNET_SERVER_LISTEN_H
 

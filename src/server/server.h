@@ -1,6 +1,6 @@
 /* net.Server: listens, accepts, counts its connections, closes when the last is gone.
  *
- * Layer 4, on sockets and handles. */
+ * Wing server, on sockets and handles. */
 #ifndef CNET_SERVER_H
 #define CNET_SERVER_H
 

@@ -1,6 +1,6 @@
 /* Attempts to connect: to one address, or to several in turn, as RFC 8305 and Node do it.
  *
- * Layer 3, on net.Socket; socket/connector.c decides which addresses to try. One connect() is a table, the plan:
+ * Wing socket, on net.Socket; socket/connector.c decides which addresses to try. One connect() is a table, the plan:
  * socket, host, port, localAddress, localPort, life (the socket's), attempt (the last one begun), and for several
  * attempts timeout (ms), addresses, current, errors, timer. One attempt is a table too: plan, address, and unless it is
  * a path port and family; index and over among several. */

@@ -110,11 +110,6 @@ static size_t option_high_water_mark(lua_State *L, int options, const char *name
   return mark;
 }
 
-static const char *fd_type_name(int fd) {
-  uv_handle_type type = uv_guess_handle(fd);
-  return type == UV_FILE ? "FILE" : type == UV_UDP ? "UDP" : type == UV_TTY ? "TTY" : "UNKNOWN";
-}
-
 /* {handle = native}: what came from another process */
 static void take_handle(lua_State *L, cnet_socket *s, int self, int options) {
   cnet_native *native;
@@ -143,7 +138,7 @@ static void open_fd(lua_State *L, cnet_socket *s, int self, int options) {
   if (!(fd >= 0 && fd <= INT32_MAX)) cnet_error_out_of_range(L, "fd", ">= 0 && <= 2147483647", -1);
   lua_pop(L, 1);
   if (cnet_handle_guess((int)fd, &kind) < 0 || kind == CNET_HANDLE_TTY) {
-    cnet_error_push(L, "TypeError", "ERR_INVALID_FD_TYPE", "Unsupported fd type: %s", fd_type_name((int)fd));
+    cnet_error_push(L, "TypeError", "ERR_INVALID_FD_TYPE", "Unsupported fd type: %s", cnet_handle_fd_type((int)fd));
     cnet_error_throw(L);
   }
   h = cnet_handle_new(cnet_stream_runtime(&s->stream), kind, &status);

@@ -1,6 +1,6 @@
 /* The class net.Socket: what makes a socket, and its methods.
  *
- * Layer 3, over socket/socket.c. */
+ * Wing socket, over socket/socket.c. */
 #ifndef CNET_SOCKET_CLASS_H
 #define CNET_SOCKET_CLASS_H
 

@@ -1,6 +1,6 @@
 /* How a socket connects: the forms of connect, name lookup, one attempt, or several by RFC 8305 as Node makes them.
  *
- * Layer 3, on net.Socket, to which it adds the method connect. */
+ * Wing socket, on net.Socket, to which it adds the method connect. */
 #ifndef CNET_CONNECTOR_H
 #define CNET_CONNECTOR_H
 

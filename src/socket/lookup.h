@@ -1,6 +1,6 @@
 /* Name lookup off the loop's thread: getaddrinfo on libuv's thread pool.
  *
- * Layer 1. */
+ * Wing socket. */
 #ifndef CNET_LOOKUP_H
 #define CNET_LOOKUP_H
 

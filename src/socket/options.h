@@ -1,5 +1,6 @@
-/* net.Socket's options, timeout, addresses and counters: members of the class in socket/class.c, beside it in layer 3.
- */
+/* net.Socket's options, timeout, addresses and counters: members of the class in socket/class.c.
+ *
+ * Wing socket. */
 #ifndef CNET_SOCKET_OPTIONS_H
 #define CNET_SOCKET_OPTIONS_H
 

@@ -1,7 +1,7 @@
 /* socket:pipe(destination) and unpipe: what is read here is written there, with backpressure.
  *
- * Layer 3, on net.Socket, to which it adds the two methods. The destination is anything with write and end_ that is an
- * emitter. Follows Node's Readable.prototype.pipe. */
+ * Wing socket, on net.Socket, to which it adds the two methods. The destination is anything with write and end_ that is
+ * an emitter. Follows Node's Readable.prototype.pipe. */
 #ifndef CNET_PIPE_H
 #define CNET_PIPE_H
 

@@ -1,6 +1,6 @@
 /* What a net.Socket is: a stream over a handle.
  *
- * Layer 3: glue between the two halves of a stream (layer 2) and a handle (layer 1). The class is in socket/class.c;
+ * Wing socket: glue between the two halves of a stream (stream) and a handle (handle). The class is in socket/class.c;
  * what sets options and tells addresses in socket/options.c, what connects in socket/connector.c. */
 #ifndef CNET_SOCKET_H
 #define CNET_SOCKET_H

@@ -1,5 +1,6 @@
-/* What a net.Socket says of itself: the properties that tell its state. Members of the class in socket/class.c,
- * beside it in layer 3. */
+/* What a net.Socket says of itself: the properties that tell its state. Members of the class in socket/class.c.
+ *
+ * Wing socket. */
 #ifndef CNET_SOCKET_STATE_H
 #define CNET_SOCKET_STATE_H
 

@@ -1,7 +1,7 @@
 /* What a stream has read and nobody has taken: strings in the order they came, the first of them perhaps partly taken.
  *
- * Layer 2, below stream/readable.c. They stand in the slot CNET_SLOT_READ_BUFFER at r_first .. r_last; r_length counts
- * their bytes. What allocates here may run the script's finalizers, and these may read from this very stream. */
+ * Wing stream, below stream/readable.c. They stand in the slot CNET_SLOT_READ_BUFFER at r_first .. r_last; r_length
+ * counts their bytes. What allocates here may run the script's finalizers, and these may read from this very stream. */
 #ifndef CNET_READ_BUFFER_H
 #define CNET_READ_BUFFER_H
 

@@ -1,6 +1,6 @@
 /* The reading half of a stream: chunks, flow, 'data', 'readable', 'end', the encoding.
  *
- * Layer 2, beside stream/writable.c, above stream/stream.c's shared state. Follows Node's
+ * Wing stream, beside stream/writable.c, above stream/stream.c's shared state. Follows Node's
  * lib/internal/streams/readable.js. */
 #ifndef CNET_READABLE_H
 #define CNET_READABLE_H

@@ -1,6 +1,6 @@
 /* A stream that was destroyed begins another life: net.Socket connects again.
  *
- * Layer 2, above both halves. Node's undestroy, and what that leaves behind: nothing of the life before is read or
+ * Wing stream, above both halves. Node's undestroy, and what that leaves behind: nothing of the life before is read or
  * written in the next one, and the listeners of both hear both. */
 #ifndef CNET_RENEWAL_H
 #define CNET_RENEWAL_H

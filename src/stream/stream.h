@@ -1,6 +1,6 @@
 /* What the two halves of a stream share: their state, and the life that ends in destroy, 'error' and 'close'.
  *
- * Layer 2. The names are those of Node's lib/internal/streams, so that the two can be read side by side:
+ * Wing stream. The names are those of Node's lib/internal/streams, so that the two can be read side by side:
  * stream/readable.c and stream/writable.c are its readable and writable, this is its destroy. Strings, callbacks and
  * errors that wait are kept in the object's slots. What a stream needs of the world (reading, writing, shutting down)
  * is asked through cnet_stream_ops of what lies above, net.Socket. */

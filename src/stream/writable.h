@@ -1,6 +1,6 @@
 /* The writing half of a stream: the queue, cork, the high water mark, callbacks, 'drain' and 'finish'.
  *
- * Layer 2, beside stream/readable.c, above stream/stream.c's shared state. Follows Node's
+ * Wing stream, beside stream/readable.c, above stream/stream.c's shared state. Follows Node's
  * lib/internal/streams/writable.js. */
 #ifndef CNET_WRITABLE_H
 #define CNET_WRITABLE_H

@@ -1,6 +1,6 @@
 /* Socket addresses: sockaddr <-> text, and what is an IP address.
  *
- * Layer 0. */
+ * Wing text. */
 #ifndef CNET_ADDRESS_H
 #define CNET_ADDRESS_H
 

@@ -1,6 +1,6 @@
 /* net.BlockList: rules for IP addresses, and what other modules ask of one.
  *
- * Layer 1. */
+ * Wing text. */
 #ifndef CNET_BLOCK_LIST_H
 #define CNET_BLOCK_LIST_H
 

@@ -1,6 +1,6 @@
 /* Encodings: text written as bytes, and bytes read as text.
  *
- * Layer 1. A Lua string is bytes, so utf8, latin1 (binary) and ascii text is written as it stands, and latin1 is read
+ * Wing text. A Lua string is bytes, so utf8, latin1 (binary) and ascii text is written as it stands, and latin1 is read
  * as it came; hex and base64 are converted both ways. Read as utf8, no character is split over two chunks, and what is
  * no UTF-8 becomes U+FFFD, as Node's StringDecoder does it; read as ascii, the high bit is dropped. */
 #ifndef CNET_ENCODING_H

@@ -1,6 +1,6 @@
 /* Messages as JSON text, by the dkjson library, which is loaded when it is first needed.
  *
- * Layer 5. dkjson keeps integers integers; it is the library that Debian and LuaRocks both have and that needs no
+ * Wing text. dkjson keeps integers integers; it is the library that Debian and LuaRocks both have and that needs no
  * compiler. What it would write wrongly is prepared here: floats keep their last bit, {n = 3} is no array of three, and
  * text that is not UTF-8 is refused. */
 #ifndef CNET_JSON_H

@@ -1,6 +1,6 @@
 /* Is a text JSON, as RFC 8259 has it?
  *
- * Layer 5. The library that reads messages takes much that is none: what Node refuses is refused before. */
+ * Wing text. The library that reads messages takes much that is none: what Node refuses is refused before. */
 #ifndef CNET_JSON_SYNTAX_H
 #define CNET_JSON_SYNTAX_H
 

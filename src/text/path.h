@@ -1,6 +1,6 @@
 /* Paths of files as text: Node's path.resolve and path.relative, against the working directory.
  *
- * Layer 1. A worker of a cluster names Unix sockets by absolute paths, since its primary may work elsewhere; the
+ * Wing text. A worker of a cluster names Unix sockets by absolute paths, since its primary may work elsewhere; the
  * primary shortens them, since a socket's path has little room. */
 #ifndef CNET_PATH_H
 #define CNET_PATH_H

@@ -1,6 +1,6 @@
 /* net.SocketAddress, and the IP addresses that it and net.BlockList are about.
  *
- * Layer 1. An address is kept as 16 bytes, IPv4 as IPv4-mapped IPv6, so that one comparison serves both families. */
+ * Wing text. An address is kept as 16 bytes, IPv4 as IPv4-mapped IPv6, so that one comparison serves both families. */
 #ifndef CNET_SOCKET_ADDRESS_H
 #define CNET_SOCKET_ADDRESS_H
 
