@@ -239,6 +239,81 @@ describe("listening on a name", function()
   end)
 end)
 
+describe("listening on a name with several addresses", function()
+  after_each(support.clean)
+
+  -- A resolver for which a name is the answer: addresses with commas between them.
+  local RESOLVER <const> = [[
+      #include <arpa/inet.h>
+      #include <netdb.h>
+      #include <stdlib.h>
+      #include <string.h>
+      static struct addrinfo *make(const char *ip) {
+        struct addrinfo *info = calloc(1, sizeof *info + sizeof(struct sockaddr_in6));
+        struct sockaddr_in *in = (void *)(info + 1);
+        struct sockaddr_in6 *in6 = (void *)(info + 1);
+        info->ai_family = strchr(ip, ':') ? AF_INET6 : AF_INET;
+        info->ai_addrlen = strchr(ip, ':') ? sizeof *in6 : sizeof *in;
+        info->ai_addr = (void *)(info + 1);
+        info->ai_addr->sa_family = info->ai_family;
+        info->ai_socktype = SOCK_STREAM;
+        if (info->ai_family == AF_INET6) {
+          inet_pton(AF_INET6, ip, &in6->sin6_addr);
+          in6->sin6_scope_id = 1;
+        } else {
+          inet_pton(AF_INET, ip, &in->sin_addr);
+        }
+        return info;
+      }
+      /* The name is the answer: addresses with commas between them. */
+      int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+        char copy[200], *rest = strncpy(copy, name, sizeof copy - 1), *ip;
+        (void)service, (void)hints;
+        for (*found = NULL; (ip = strtok_r(rest, ",", &rest)); found = &(*found)->ai_next) *found = make(ip);
+        return 0;
+      }
+      void freeaddrinfo(struct addrinfo *info) {
+        while (info) {
+          struct addrinfo *next = info->ai_next;
+          free(info);
+          info = next;
+        }
+      }
+  ]]
+
+  it("takes the first that is not link-local, or the first if all are", function()
+    local library, why = support.compile(RESOLVER, "-D_GNU_SOURCE")
+    if not library then return pending(why) end
+    local out, err, code = support.lua({
+      [[
+        local net = require "cnet"
+        for _, name in ipairs {
+          "127.0.0.1,127.0.0.2", "fe80::1,127.0.0.1", "fe80::1,febf:ffff::2,127.0.0.3,127.0.0.4",
+          "fe80::1,fec0::1,127.0.0.1", "fe80::1,fe80::2", "fe7f::1,127.0.0.1",
+        } do
+          local server = net.createServer()
+          server:on("error", function(e) print(name, e.syscall, (e.address:gsub("%%.*", ""))) end)
+          server:listen(0, name, function()
+            print(name, "listening", server:address().address)
+            server:close()
+          end)
+          net.run()
+        end
+      ]],
+      prefix = ("env LD_PRELOAD=%s:%s"):format(os.getenv "LD_PRELOAD" or "", library),
+    })
+    assert.equal(table.concat({
+      "127.0.0.1,127.0.0.2\tlistening\t127.0.0.1",
+      "fe80::1,127.0.0.1\tlistening\t127.0.0.1",
+      "fe80::1,febf:ffff::2,127.0.0.3,127.0.0.4\tlistening\t127.0.0.3",
+      "fe80::1,fec0::1,127.0.0.1\tlisten\tfec0::1",
+      "fe80::1,fe80::2\tlisten\tfe80::1",
+      "fe7f::1,127.0.0.1\tlisten\tfe7f::1",
+    }, "\n") .. "\n", out)
+    assert.same({ "", 0 }, { err, code })
+  end)
+end)
+
 describe("lua_close with a lookup on its way", function()
   it("waits for it silently, and calls nothing", function()
     local out, err, code = support.lua [[

@@ -275,7 +275,8 @@ function EventEmitter:getMaxListeners() end
 ---@class net.ListenOptions
 ---0 is any free port.
 ---@field port? integer|string
----An address or a name, which is looked up. Without one: every address, IPv6 and IPv4.
+---An address or a name, which is looked up; of its addresses the first that is not link-local (fe80::) is taken.
+---Without one: every address, IPv6 and IPv4.
 ---@field host? string
 ---The path of a Unix socket. One that begins with a NUL is an abstract name, on Linux.
 ---@field path? string

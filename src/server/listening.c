@@ -11,6 +11,7 @@
 #include "server/holders.h"
 #include "server/listen_handle.h"
 #include "socket/lookup.h"
+#include "text/address.h"
 
 /* ---- the primary of a cluster ---- */
 
@@ -280,6 +281,21 @@ static void listen_at(lua_State *L, cnet_server *s, int self, const cnet_listen_
 
 enum { IPV6_ONLY = 1, REUSE_PORT = 2, EXCLUSIVE = 4 };
 
+/* Pushes the address to listen on of the list at index 2: the first that is not link-local, if there is one. Nobody
+ * reaches a link-local one by the name alone, and binding it needs a zone, which a resolver may not tell. */
+static const char *push_address(lua_State *L) {
+  lua_Integer i, n = (lua_Integer)lua_rawlen(L, 2), chosen = 1;
+  for (i = n; i >= 1; i--) {
+    lua_rawgeti(L, 2, i);
+    if (!cnet_is_link_local(cnet_get_string(L, lua_gettop(L), "address"))) chosen = i;
+    lua_pop(L, 1);
+  }
+  lua_rawgeti(L, 2, chosen);
+  lua_getfield(L, -1, "address");
+  lua_remove(L, -2);
+  return lua_tostring(L, -1);
+}
+
 /* (err, list); upvalues: 2 server, 3 listening id, and ints: 4 port, 5 backlog, 6 flags */
 static int listener_lookup(lua_State *L) {
   cnet_server *s = lua_touserdata(L, lua_upvalueindex(2));
@@ -299,9 +315,7 @@ static int listener_lookup(lua_State *L) {
   o.ipv6_only = flags & IPV6_ONLY;
   o.reuse_port = flags & REUSE_PORT;
   o.exclusive = flags & EXCLUSIVE;
-  lua_rawgeti(L, 2, 1);
-  lua_getfield(L, -1, "address");
-  listen_at(L, s, 3, &o, lua_tostring(L, -1));
+  listen_at(L, s, 3, &o, push_address(L));
   return 0;
 }
 

@@ -1,7 +1,6 @@
 #include "text/address.h"
 
 #include <lauxlib.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,6 +75,11 @@ static bool is_ipv6(const char *text, const char *end) {
 int cnet_is_ip(const char *text, size_t length) {
   if (is_ipv4(text, text + length)) return 4;
   return is_ipv6(text, text + length) ? 6 : 0;
+}
+
+bool cnet_is_link_local(const char *ip) {
+  struct in6_addr address;
+  return uv_inet_pton(AF_INET6, ip, &address) == 0 && IN6_IS_ADDR_LINKLOCAL(&address);
 }
 
 /* ---- sockaddr <-> text ---- */

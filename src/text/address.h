@@ -7,6 +7,7 @@
 #include <lua.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -18,6 +19,8 @@ typedef struct {
 
 /* 4, 6, or 0 if the text is no IP address: as strict as Node's net.isIP. */
 int cnet_is_ip(const char *text, size_t length);
+/* Is it an IPv6 address of fe80::/10, with a %zone or without? */
+bool cnet_is_link_local(const char *ip);
 /* Makes the socket address of a numeric ip, perhaps with a %zone (an interface's name or number; one that is neither is
  * none); 0 or a libuv error. */
 int cnet_address_parse(const char *ip, int port, struct sockaddr_storage *out);
