@@ -1369,3 +1369,116 @@ describe("connect", function()
     end)
   end)
 end)
+
+describe("a socket with a blockList", function()
+  after_each(support.clean)
+
+  local BLOCKED = "127.0.0.2"
+
+  -- What a connect with such a list tells; the port is shown as P.
+  local function events(options, list)
+    local note, log = recorder()
+    local socket = net.Socket { blockList = list }
+    options.port = options.port or sockets.refusing_port()
+    sockets.watch(socket, note)
+    socket:on("connect", function() socket:destroy() end)
+    socket:connect(options)
+    support.run()
+    for i, line in ipairs(log) do log[i] = line:gsub(" " .. options.port .. " ", " P ") end
+    return log, socket
+  end
+
+  local function list_of(...)
+    local list = net.BlockList()
+    for _, address in ipairs { ... } do
+      list:addAddress(address, net.isIP(address) == 6 and "ipv6" or "ipv4")
+    end
+    return list
+  end
+
+  it("tells of the attempt before the error, for an only address", function()
+    for _, options in ipairs {
+      { host = BLOCKED }, { host = "::ffff:" .. BLOCKED }, { host = "x.invalid", lookup = answers(BLOCKED) },
+      { host = "x.invalid", lookup = answers(BLOCKED), autoSelectFamily = false },
+      { host = "x.invalid", lookup = answers(BLOCKED), localAddress = "127.0.0.3" },
+    } do
+      local address = options.host:find "x" and BLOCKED or options.host
+      local log, socket = events(options, list_of(BLOCKED))
+      local expected = { ("connectionAttempt %s P %d"):format(address, net.isIP(address)), "error ERR_IP_BLOCKED",
+        "close true" }
+      if log[1] == "resume" then table.remove(log, 1) end
+      if log[1]:find "^lookup" then table.remove(log, 1) end
+      assert.same(expected, log)
+      assert.equal(("IP(%s) is blocked by net.BlockList"):format(address), socket.errored.message)
+      assert.is_nil(socket.errored.syscall)
+    end
+  end)
+
+  it("binds first: a local port that is taken is the error", function()
+    local server = net.createServer():listen(0, "127.0.0.1")
+    support.run_until(function() return server.listening end)
+    local port = server:address().port
+    server:unref()
+    local log = events({ host = BLOCKED, localAddress = "127.0.0.1", localPort = port }, list_of(BLOCKED))
+    assert.same({ "error EADDRINUSE", "close true" }, log)
+    server:close()
+    support.run()
+  end)
+
+  it("asks the list after 'connectionAttempt', whose listener may change it or destroy the socket", function()
+    local list = list_of(BLOCKED)
+    local note, log = recorder()
+    local socket = net.Socket { blockList = list }
+    sockets.watch(socket, note)
+    socket:once("connectionAttempt", function() list:clear() end)
+    socket:connect(sockets.refusing_port(), BLOCKED)
+    support.run()
+    assert.equal("error ECONNREFUSED", log[#log - 1])
+    list = list_of(BLOCKED)
+    socket = net.Socket { blockList = list }
+    note, log = recorder()
+    sockets.watch(socket, note)
+    socket:once("connectionAttempt", function() socket:destroy() end)
+    socket:connect(1, BLOCKED)
+    support.run()
+    assert.same({ ("connectionAttempt %s 1 4"):format(BLOCKED), "close false" }, log)
+  end)
+
+  it("passes over those of several that are blocked: 'connectionAttemptFailed' without an attempt", function()
+    local server = greeter(1, { port = 0, host = "127.0.0.1" })
+    local port = server:address().port
+    local log, socket = events({ port = port, host = "x.invalid", lookup = answers(BLOCKED .. " 127.0.0.1") },
+      list_of(BLOCKED))
+    assert.same({
+      "lookup nil 127.0.0.2 4 x.invalid", "lookup nil 127.0.0.1 4 x.invalid",
+      "connectionAttemptFailed 127.0.0.2 P 4 ERR_IP_BLOCKED", "connectionAttempt 127.0.0.1 P 4", "connect", "ready",
+      "close false",
+    }, log)
+    assert.same({ "127.0.0.1:" .. port }, socket.autoSelectFamilyAttemptedAddresses)
+  end)
+
+  it("fails with one error if all of several are blocked, or refuse", function()
+    local log, socket = events({ host = "x.invalid", lookup = answers "::1 127.0.0.1 127.0.0.2" },
+      list_of("::1", BLOCKED))
+    assert.same({
+      "lookup nil ::1 6 x.invalid", "lookup nil 127.0.0.1 4 x.invalid", "lookup nil 127.0.0.2 4 x.invalid",
+      "connectionAttemptFailed ::1 P 6 ERR_IP_BLOCKED", "connectionAttempt 127.0.0.1 P 4",
+      "connectionAttemptFailed 127.0.0.1 P 4 ECONNREFUSED", "connectionAttemptFailed 127.0.0.2 P 4 ERR_IP_BLOCKED",
+      "error ERR_IP_BLOCKED", "close true",
+    }, log)
+    local codes = {}
+    for i, err in ipairs(socket.errored.errors) do codes[i] = err.code end
+    assert.same({ "ERR_IP_BLOCKED", "ECONNREFUSED", "ERR_IP_BLOCKED" }, codes)
+  end)
+
+  it("ends when a listener of 'connectionAttemptFailed' destroys it", function()
+    local note, log = recorder()
+    local socket = net.Socket { blockList = list_of(BLOCKED) }
+    socket:on("connectionAttemptFailed", function(address) note("failed", address) socket:destroy() end)
+    socket:on("connectionAttempt", function() note "never" end)
+    socket:on("close", function(...) note("close", ...) end)
+    socket:connect { port = 1, host = "x.invalid", lookup = answers(BLOCKED .. " 127.0.0.1") }
+    support.run()
+    assert.same({ "failed " .. BLOCKED, "close false" }, log)
+  end)
+end)

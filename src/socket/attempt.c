@@ -179,12 +179,16 @@ static bool is_blocked(lua_State *L, int self, int attempt) {
 
 void cnet_attempt_one(lua_State *L, cnet_socket *s, int self, int plan, int attempt) {
   int status, family = cnet_get_int(L, attempt, "family");
-  if (is_blocked(L, self, attempt) || (family && bind_local(L, s, plan, family) < 0)) {
+  if (family && bind_local(L, s, plan, family) < 0) {
     cnet_stream_destroy_top(L, &s->stream, self);
     return;
   }
   emit_attempt(L, self, "connectionAttempt", attempt, 0);
   if (!s->handle || !s->connecting) return; /* a listener destroyed it */
+  if (is_blocked(L, self, attempt)) {
+    cnet_stream_destroy_top(L, &s->stream, self);
+    return;
+  }
   status = start_connect(L, s, self, attempt, on_connect);
   if (status == 0) return;
   push_immediate_error(L, s, attempt, status);
@@ -304,12 +308,21 @@ static int renew_handle(lua_State *L, cnet_socket *s, int self) {
   return 0;
 }
 
+/* Emits 'connectionAttemptFailed' with the error on top, which it leaves. */
+static void emit_failed(lua_State *L, int self, int attempt) {
+  int err = lua_gettop(L);
+  emit_attempt(L, self, "connectionAttemptFailed", attempt, err);
+  lua_settop(L, err);
+}
+
 /* Starts the attempt at index attempt; an error at once is pushed. */
 static int try_address(lua_State *L, cnet_socket *s, int self, int plan, int attempt) {
-  int status;
-  if (is_blocked(L, self, attempt)) return UV_EACCES;
-  status = bind_local(L, s, plan, cnet_get_int(L, attempt, "family"));
+  int status = bind_local(L, s, plan, cnet_get_int(L, attempt, "family"));
   if (status < 0) return status;
+  if (is_blocked(L, self, attempt)) { /* other than an only address, one of several is not even attempted */
+    emit_failed(L, self, attempt);
+    return UV_EACCES;
+  }
   emit_attempt(L, self, "connectionAttempt", attempt, 0);
   if (!s->handle || !s->connecting) return 0;
   cnet_class_slot(L, self, CNET_SLOT_ATTEMPTED);
@@ -319,9 +332,7 @@ static int try_address(lua_State *L, cnet_socket *s, int self, int plan, int att
   status = start_connect(L, s, self, attempt, on_attempt);
   if (status < 0) {
     push_immediate_error(L, s, attempt, status);
-    lua_pushvalue(L, -1);
-    emit_attempt(L, self, "connectionAttemptFailed", attempt, lua_gettop(L));
-    lua_pop(L, 1);
+    emit_failed(L, self, attempt);
   }
   return status;
 }
