@@ -1481,4 +1481,34 @@ describe("a socket with a blockList", function()
     support.run()
     assert.same({ "failed " .. BLOCKED, "close false" }, log)
   end)
+
+  it("takes the list when it is made, not at connect, and nothing false for one", function()
+    local server = greeter(2, { port = 0, host = "127.0.0.1" })
+    local port = server:address().port
+    for _, value in ipairs { false, 0, "" } do
+      assert.is_true(pcall(net.Socket, { blockList = value }))
+      assert.is_true(pcall(net.createServer, { blockList = value }))
+    end
+    for _, value in ipairs { true, 1, "x", {}, net.BlockList } do
+      for _, make in ipairs { net.Socket, net.createServer } do
+        local err = caught(make, { blockList = value })
+        assert.equal("ERR_INVALID_ARG_TYPE", err.code)
+        assert.matches('^The "options.blockList" property must be an instance of net.BlockList', err.message)
+      end
+    end
+    for _, make in ipairs {
+      function() return net.Socket():connect { port = port, host = "127.0.0.1", blockList = list_of "127.0.0.1" } end,
+      function() return net.connect { port = port, host = "127.0.0.1", blockList = list_of(BLOCKED) } end,
+    } do
+      local got = sockets.collect(make())
+      support.run_until(function() return got.ended end)
+      assert.equal("hello", got.text)
+    end
+    support.run()
+    local err
+    local blocked = net.connect { port = port, host = "127.0.0.1", blockList = list_of "127.0.0.1" }
+    blocked:on("error", function(e) err = e end)
+    support.run()
+    assert.equal("ERR_IP_BLOCKED", err.code)
+  end)
 end)

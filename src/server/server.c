@@ -190,7 +190,8 @@ static void read_options(lua_State *L, const cnet_runtime *rt, int options, cnet
 }
 
 static void read_block_list(lua_State *L, cnet_runtime *rt, int options, int self) {
-  if (lua_getfield(L, options, "blockList") == LUA_TNIL) {
+  lua_getfield(L, options, "blockList");
+  if (!cnet_truthy(L, -1)) {
     lua_pop(L, 1);
     return;
   }

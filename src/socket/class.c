@@ -205,7 +205,8 @@ static void read_options(lua_State *L, cnet_socket *s, int self, int options) {
   if (lua_getfield(L, options, "writable") == LUA_TBOOLEAN && !lua_toboolean(L, -1))
     s->stream.wstate |= CNET_W_OFF | CNET_W_ENDING | CNET_W_FINISHED;
   lua_pop(L, 2);
-  if (lua_getfield(L, options, "blockList") != LUA_TNIL) {
+  lua_getfield(L, options, "blockList");
+  if (cnet_truthy(L, -1)) {
     cnet_block_list_check_option(L, cnet_stream_runtime(&s->stream), -1, "options.blockList");
     cnet_class_set_slot(L, self, CNET_SLOT_BLOCK_LIST);
   } else {
