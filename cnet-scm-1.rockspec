@@ -92,6 +92,8 @@ build = {
             "src/text/json.c",
             "src/text/json_syntax.c",
             "src/text/path.c",
+            "src/text/rule_list.c",
+            "src/text/rule_text.c",
             "src/text/socket_address.c",
          },
          defines = { "_GNU_SOURCE" },

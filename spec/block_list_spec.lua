@@ -1,7 +1,7 @@
--- net.BlockList and net.SocketAddress. What is expected of the names Node v20 has is what node v20 answers; the later
--- ones (addCIDR, remove..., size, parse) are later Nodes'.
+-- net.BlockList and net.SocketAddress. What is expected is what Node 26 answers.
 
 local net = require "cnet"
+local support = require "spec.support"
 
 -- The call raises a net.Error with the code; gives it.
 local function raises(code, fn, ...)
@@ -20,6 +20,8 @@ end
 local function address(text, family) return net.SocketAddress { address = text, family = family } end
 
 describe("net.BlockList", function()
+  after_each(support.clean)
+
   it("is empty at first", function()
     local list = net.BlockList()
     assert.same({}, list.rules)
@@ -111,7 +113,7 @@ describe("net.BlockList", function()
     assert.is_true(list:check(address "10.0.0.5", 7))
     assert.is_true(list:check(address("2001:db8::77", "ipv6")))
     assert.is_false(list:check(net.SocketAddress()))
-    assert.same({ "Subnet: IPv6 2001:db8::/32", "Range: IPv4 10.0.0.1-10.0.0.9", "Address: IPv4 9.9.9.9" }, list.rules)
+    assert.same({ "Address: IPv4 9.9.9.9", "Subnet: IPv6 2001:db8::/32", "Range: IPv4 10.0.0.1-10.0.0.9" }, list.rules)
     raises("ERR_OUT_OF_RANGE", list.addSubnet, list, address "1.1.1.1", 33)
   end)
 
@@ -129,30 +131,47 @@ describe("net.BlockList", function()
     raises("ERR_INVALID_ARG_VALUE", list.addRange, list, backwards, "1.1.1.1")
   end)
 
-  it("lists its rules, the newest first, as Node words them", function()
+  it("lists its rules as Node words them: addresses, subnets, ranges, of each the newest first", function()
     local list = net.BlockList()
-    list:addAddress "1.1.1.1"
-    list:addAddress("0:0::00AB", "IPv6")
     list:addRange("10.0.0.1", "10.0.0.10")
-    list:addRange("::1", "::ff", "ipv6")
-    list:addSubnet("192.168.1.77", 28)
-    list:addSubnet("8592:757c:efae:4e45::", 64.0, "ipv6")
     list:addAddress "1.1.1.1"
+    list:addSubnet("192.168.1.77", 28)
+    list:addAddress("0:0::00AB", "IPv6")
+    list:addRange("::1", "::ff", "ipv6")
+    list:addSubnet("8592:757c:efae:4e45::", 64.0, "ipv6")
     list:addAddress("::FFFF:1.2.3.4", "ipv6")
+    list:addSubnet("192.168.1.77", 28)
+    list:addRange("10.0.0.1", "10.0.0.10")
     assert.same({
       "Address: IPv6 ::ffff:1.2.3.4",
-      "Address: IPv4 1.1.1.1",
-      "Subnet: IPv6 8592:757c:efae:4e45::/64",
-      "Subnet: IPv4 192.168.1.77/28",
-      "Range: IPv6 ::1-::ff",
-      "Range: IPv4 10.0.0.1-10.0.0.10",
       "Address: IPv6 ::ab",
       "Address: IPv4 1.1.1.1",
+      "Subnet: IPv4 192.168.1.77/28",
+      "Subnet: IPv6 8592:757c:efae:4e45::/64",
+      "Subnet: IPv4 192.168.1.77/28",
+      "Range: IPv4 10.0.0.1-10.0.0.10",
+      "Range: IPv6 ::1-::ff",
+      "Range: IPv4 10.0.0.1-10.0.0.10",
     }, list.rules)
-    assert.equal(8, list.size)
+    assert.equal(9, list.size)
     assert.same(list.rules, list:toJSON())
     list.rules[1] = nil -- a copy
-    assert.equal(8, #list.rules)
+    assert.equal(9, #list.rules)
+  end)
+
+  it("has an address once, in its first place and as it was written last", function()
+    local list = net.BlockList()
+    list:addAddress "1.1.1.1"
+    list:addAddress "2.2.2.2"
+    list:addAddress(net.SocketAddress { address = "1.1.1.1", port = 80 })
+    assert.same({ "Address: IPv4 2.2.2.2", "Address: IPv4 1.1.1.1" }, list.rules)
+    list:addAddress("::ffff:1.1.1.1", "ipv6")
+    assert.same({ "Address: IPv4 2.2.2.2", "Address: IPv6 ::ffff:1.1.1.1" }, list.rules)
+    for _, text in ipairs { "1.1.1.1", "3.3.3.3", "3.3.3.3" } do list:addAddress(text) end
+    assert.same({ "Address: IPv4 3.3.3.3", "Address: IPv4 2.2.2.2", "Address: IPv4 1.1.1.1" }, list.rules)
+    assert.equal(3, list.size)
+    list:removeAddress "1.1.1.1"
+    assert.is_false(list:check "1.1.1.1")
   end)
 
   it("knows its family in any case", function()
@@ -261,6 +280,8 @@ describe("net.BlockList", function()
 end)
 
 describe("net.BlockList of later Nodes", function()
+  after_each(support.clean)
+
   it("addCIDR takes a subnet as text and sees the family itself", function()
     local list = net.BlockList()
     for _, text in ipairs { "10.0.0.0/8", "2001:db8::/32", "1.2.3.4/32", "::ffff:5.0.0.0/104", "0.0.0.0/0" } do
@@ -273,11 +294,12 @@ describe("net.BlockList of later Nodes", function()
       local err = raises("ERR_INVALID_ARG_VALUE", list.addCIDR, list, text)
       assert.truthy(err.message:find("The argument 'cidr' must contain a prefix length", 1, true))
     end
-    for _, prefix in ipairs { "", "x", "08", "8 ", " 8", "8.0", "0x8", "+8", "-0", "8\0", "-" } do
+    for _, prefix in ipairs { "", "x", "08", "8 ", " 8", "8.0", "0x8", "+8", "-0", "8\0", "-", "9007199254740993",
+      "9999999999999999999999" } do
       local err = raises("ERR_INVALID_ARG_VALUE", list.addCIDR, list, "10.0.0.0/" .. prefix)
       assert.truthy(err.message:find("The argument 'cidr' prefix length must be a valid integer", 1, true))
     end
-    for _, text in ipairs { "10.0.0.0/33", "10.0.0.0/-1", "::/129", "::/99999999999", "::/9999999999999999999999" } do
+    for _, text in ipairs { "10.0.0.0/33", "10.0.0.0/-1", "::/129", "::/99999999999", "::/100000000000000000000" } do
       raises("ERR_OUT_OF_RANGE", list.addCIDR, list, text)
     end
     for _, text in ipairs { "/8", "x/8", "10.0.0/8", ":/8", "10.0.0.0/8/8", "1.1.1.1\0/8", "10.0.0.0 /8" } do
@@ -286,41 +308,69 @@ describe("net.BlockList of later Nodes", function()
     assert.equal(5, list.size)
   end)
 
-  it("remove... takes the rules of that text away, and leaves the others", function()
+  it("remove... takes one rule of that text away, the newest, and leaves the others", function()
     local list = net.BlockList()
-    list:addAddress "1.1.1.1"
-    list:addAddress "2.2.2.2"
-    list:addAddress "1.1.1.1"
     list:addRange("1.1.1.1", "1.1.1.1")
     list:addSubnet("1.1.1.1", 32)
-    list:addAddress("::ffff:1.1.1.1", "ipv6")
+    list:addSubnet("2.2.2.2", 32)
+    list:addSubnet("1.1.1.1", 32)
+    list:addRange("1.1.1.1", "1.1.1.2")
+    list:addRange("1.1.1.1", "1.1.1.1")
+    list:addAddress "1.1.1.1"
     assert.equal(0, select("#", list:removeAddress "1.1.1.1"))
-    assert.same({ "Address: IPv6 ::ffff:1.1.1.1", "Subnet: IPv4 1.1.1.1/32", "Range: IPv4 1.1.1.1-1.1.1.1",
-      "Address: IPv4 2.2.2.2" }, list.rules)
+    assert.equal(0, select("#", list:removeSubnet("1.1.1.1", 32)))
+    assert.equal(0, select("#", list:removeRange("1.1.1.1", "1.1.1.1")))
+    assert.same({ "Subnet: IPv4 2.2.2.2/32", "Subnet: IPv4 1.1.1.1/32", "Range: IPv4 1.1.1.1-1.1.1.2",
+      "Range: IPv4 1.1.1.1-1.1.1.1" }, list.rules)
+    list:removeRange("1.1.1.1", "1.1.1.2")
     list:removeRange("1.1.1.1", "1.1.1.1")
-    list:removeSubnet("1.1.1.1", 32)
     assert.is_true(list:check "1.1.1.1")
-    list:removeAddress("::ffff:1.1.1.1", "ipv6")
+    list:removeCIDR "1.1.1.1/32"
     assert.is_false(list:check "1.1.1.1")
-    assert.same({ "Address: IPv4 2.2.2.2" }, list.rules)
-    list:removeAddress(net.SocketAddress { address = "2.2.2.2", port = 80 })
+    assert.same({ "Subnet: IPv4 2.2.2.2/32" }, list.rules)
+  end)
+
+  it("removeAddress knows an IPv4-mapped address, and asks for no port", function()
+    local list = net.BlockList()
+    list:addAddress "1.1.1.1"
+    list:addAddress(net.SocketAddress { address = "2.2.2.2", port = 80 })
+    list:addAddress "3.3.3.3"
+    list:removeAddress("::ffff:1.1.1.1", "ipv6")
+    list:removeAddress "2.2.2.2"
+    list:removeAddress(net.SocketAddress { address = "3.3.3.3", port = 80 })
     assert.equal(0, list.size)
   end)
 
   it("remove... does nothing where there is no such rule", function()
     local list = net.BlockList()
-    list:addSubnet("10.0.0.0", 8)
+    list:addSubnet("10.1.1.1", 8)
     list:addRange("1.1.1.1", "1.1.1.9")
-    list:removeSubnet("10.0.0.0", 9)
-    list:removeSubnet("11.0.0.0", 8)
-    list:removeSubnet("::ffff:10.0.0.0", 104, "ipv6")
+    list:removeSubnet("10.1.1.1", 9)
+    list:removeSubnet("10.0.0.0", 8) -- the same network, but not the same text
+    list:removeCIDR "10.9.9.9/8"
+    list:removeSubnet("::ffff:10.1.1.1", 104, "ipv6")
     list:removeRange("1.1.1.1", "1.1.1.8")
     list:removeRange("1.1.1.9", "1.1.1.1")
+    list:removeRange("::ffff:1.1.1.1", "::ffff:1.1.1.9", "ipv6")
     list:removeAddress "1.1.1.1"
-    list:removeCIDR "10.0.0.0/7"
-    assert.equal(2, list.size)
-    list:removeCIDR "10.9.9.9/8" -- the same network
-    assert.same({ "Range: IPv4 1.1.1.1-1.1.1.9" }, list.rules)
+    assert.same({ "Subnet: IPv4 10.1.1.1/8", "Range: IPv4 1.1.1.1-1.1.1.9" }, list.rules)
+  end)
+
+  it("removeSubnet and removeRange want the port and the flow label of the rule, as in Node", function()
+    local list = net.BlockList()
+    local with_port = net.SocketAddress { address = "1.1.1.1", port = 80 }
+    local labelled = net.SocketAddress { address = "1::", family = "ipv6", flowlabel = 5 }
+    list:addSubnet(with_port, 8)
+    list:addRange("1.1.1.1", with_port)
+    list:addRange(labelled, "2::", "ipv6")
+    list:removeSubnet("1.1.1.1", 8)
+    list:removeRange("1.1.1.1", "1.1.1.1")
+    list:removeRange("1::", "2::", "ipv6")
+    assert.equal(3, list.size)
+    list:removeSubnet(with_port, 8)
+    list:removeRange("1.1.1.1", with_port)
+    list:removeRange(labelled, "2::", "ipv6")
+    assert.equal(0, list.size)
   end)
 
   it("clear empties the list, which can be filled again", function()
@@ -356,6 +406,138 @@ describe("net.BlockList of later Nodes", function()
       list:addAddress("8.8.8." .. i % 256)
       for _, text in ipairs(list.rules) do assert.equal("Address: IPv4 ", text:sub(1, 14)) end
     until i >= 60 and runs > 100
+  end)
+end)
+
+describe("a long net.BlockList", function()
+  after_each(support.clean)
+
+  -- A list kept the plain way: three arrays, the newest last.
+  local function plain_list()
+    local rules = { Address = {}, Subnet = {}, Range = {} }
+    local plain = {}
+    local function find(kind, rule)
+      for i = #rules[kind], 1, -1 do
+        local other = rules[kind][i]
+        if other.first == rule.first and other.last == rule.last and (kind == "Address" or other.text == rule.text) then
+          return i
+        end
+      end
+    end
+    function plain.add(kind, rule)
+      local i = kind == "Address" and find(kind, rule)
+      rules[kind][i or #rules[kind] + 1] = rule
+    end
+    function plain.remove(kind, rule)
+      local i = find(kind, rule)
+      if i then table.remove(rules[kind], i) end
+    end
+    function plain.rules()
+      local texts = {}
+      for _, kind in ipairs { "Address", "Subnet", "Range" } do
+        for i = #rules[kind], 1, -1 do texts[#texts + 1] = kind .. ": " .. rules[kind][i].text end
+      end
+      return texts
+    end
+    function plain.check(n)
+      for _, list in pairs(rules) do
+        for _, rule in ipairs(list) do
+          if n >= rule.first and n <= rule.last then return true end
+        end
+      end
+      return false
+    end
+    return plain
+  end
+
+  it("does what a plain one does, whatever comes and goes", function()
+    local seed = 1
+    local function random(n)
+      seed = (seed * 1103515245 + 12345) & 0x7fffffff
+      return (seed >> 16) % n
+    end
+    local list, plain = net.BlockList(), plain_list()
+    local function change()
+      local mapped = random(3) == 0
+      local family, shown = mapped and "ipv6" or "ipv4", mapped and "IPv6 " or "IPv4 "
+      local function text(n) return (mapped and "::ffff:1.1.1." or "1.1.1.") .. n end
+      local n, verb = random(64), random(5) < 3 and "add" or "remove"
+      local kind = ({ "Address", "Subnet", "Range" })[random(3) + 1]
+      if kind == "Address" then
+        plain[verb](kind, { first = n, last = n, text = shown .. text(n) })
+        list[verb .. kind](list, text(n), family)
+      elseif kind == "Subnet" then
+        local bits = random(4)
+        local first, prefix = n >> bits << bits, (mapped and 128 or 32) - bits
+        plain[verb](kind, { first = first, last = first + (1 << bits) - 1, text = shown .. text(n) .. "/" .. prefix })
+        list[verb .. kind](list, text(n), prefix, family)
+      else
+        local last = n + random(3)
+        plain[verb](kind, { first = n, last = last, text = shown .. text(n) .. "-" .. text(last) })
+        list[verb .. kind](list, text(n), text(last), family)
+      end
+    end
+    for round = 1, 200 do
+      for _ = 1, 20 do change() end
+      assert.same(plain.rules(), list.rules)
+      assert.equal(#list.rules, list.size)
+      for n = 0, 80 do
+        local blocked = plain.check(n)
+        if list:check("1.1.1." .. n) ~= blocked or list:check("::ffff:1.1.1." .. n, "ipv6") ~= blocked then
+          error(("round %d: 1.1.1.%d"):format(round, n))
+        end
+      end
+      if round % 50 == 0 then
+        list:clear()
+        plain = plain_list()
+      end
+    end
+  end)
+
+  local function texts(n, pattern)
+    local all = {}
+    for i = 0, n - 1 do all[i + 1] = pattern:format(i >> 16, i >> 8 & 255, i & 255) end
+    return all
+  end
+
+  it("holds 100,000 rules of each kind, and lets them go in any order", function()
+    local list, n = net.BlockList(), 100000
+    local all = texts(n, "10.%d.%d.%d")
+    for i = 1, n do list:addAddress(all[i]) end
+    for i = 1, n do list:addSubnet(all[i], 31) end
+    for i = 1, n do list:addRange(all[i], all[i]) end
+    assert.equal(3 * n, list.size)
+    assert.equal(3 * n, #list.rules)
+    for i = 1, n do
+      list:removeSubnet(all[i * 7 % n + 1], 31)
+      list:removeRange(all[i * 11 % n + 1], all[i * 11 % n + 1])
+    end
+    assert.equal(n, list.size)
+    for i = n, 2, -1 do list:removeAddress(all[i]) end
+    assert.same({ "Address: IPv4 10.0.0.0" }, list.rules)
+  end)
+
+  it("is as fast as a short one #timing", function()
+    local function cost(n)
+      local list = net.BlockList()
+      local all = texts(n, "10.%d.%d.%d")
+      for i = 1, n do list:addAddress(all[i]) end
+      for i = 1, n do list:addSubnet(("11.%d.%d.%d"):format(i >> 16, i >> 8 & 255, i & 255), 32) end
+      local best = math.huge
+      for _ = 1, 5 do
+        local start = os.clock()
+        for i = 1, 20000 do
+          local text = all[i % n + 1]
+          assert(list:check(text) and not list:check "12.0.0.0")
+          list:removeAddress(text)
+          list:addAddress(text)
+        end
+        best = math.min(best, os.clock() - start)
+      end
+      return best
+    end
+    local short, long = cost(500), cost(50000)
+    assert.is_true(long < 20 * short, ("%.1f times the cost of one of a hundredth"):format(long / short))
   end)
 end)
 

@@ -1097,23 +1097,26 @@ function SocketAddress.isSocketAddress(value) end
 ---@return { address: string, family: net.IPFamily, port: integer, flowlabel: integer }
 function SocketAddress:toJSON() end
 
----Addresses that a server or a socket has nothing to do with. The rules that were added last come first. Where an
----address is wanted, a net.SocketAddress will do.
+---Addresses that a server or a socket has nothing to do with. Wherever an address is wanted, a net.SocketAddress will
+---do; its port and flow label do not count, except that a subnet or a range is only removed with those it was added
+---with.
 ---
----All that adds and removes raises `ERR_INVALID_ADDRESS`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`,
+---A single address or a subnet is found in the same time however many there are; ranges are tried one by one.
+---
+---Everything that adds or removes raises `ERR_INVALID_ADDRESS`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` or
 ---`ERR_OUT_OF_RANGE`.
 ---
 ---[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#class-netblocklist)
 ---@class net.BlockList
 ---@overload fun(): net.BlockList
----A new array of texts: "Subnet: IPv4 10.0.0.0/8". Read-only.
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#blocklistrules)
+---A new array of texts like "Subnet: IPv4 10.0.0.0/8": single addresses, then subnets, then ranges, each with the
+---newest first. Read-only. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#blocklistrules)
 ---@field rules string[]
 ---How many rules there are. Read-only. From a later Node than v20.
 ---@field size integer
 local BlockList = {}
 
----Blocks one address.
+---Blocks one address. Adding it again changes nothing, even as IPv4-mapped IPv6: it remains one rule.
 ---
 ---[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#blocklistaddaddressaddress-type)
 ---@param address string|net.SocketAddress
@@ -1140,31 +1143,35 @@ function BlockList:addSubnet(network, prefix, family) end
 ---@param cidr string
 function BlockList:addCIDR(cidr) end
 
----Removes every rule that `addAddress` made with these arguments. From a later Node than v20.
+---Removes a single address, whether it was added as IPv4 or as IPv4-mapped IPv6. Subnets and ranges that hold it stay.
+---Like the other removers it does nothing if there is no such rule. From a later Node than v20.
 ---@param address string|net.SocketAddress
 ---@param family? net.IPFamily
 function BlockList:removeAddress(address, family) end
 
----Removes every rule that `addRange` made with these arguments. From a later Node than v20.
+---Removes the newest rule that `addRange` made with these arguments; an older duplicate stays. From a later Node than
+---v20.
 ---@param start string|net.SocketAddress
 ---@param last string|net.SocketAddress
 ---@param family? net.IPFamily
 function BlockList:removeRange(start, last, family) end
 
----Removes every rule for this network. From a later Node than v20.
+---Removes the newest rule that `addSubnet` made with these arguments: "11.0.0.0" does not remove "11.1.1.1", although
+---with a prefix of 8 they are the same network. From a later Node than v20.
 ---@param network string|net.SocketAddress
 ---@param prefix integer
 ---@param family? net.IPFamily
 function BlockList:removeSubnet(network, prefix, family) end
 
----Removes every rule for this network. From a later Node than v20.
+---`removeSubnet` for a network written as "10.0.0.0/8". From a later Node than v20.
 ---@param cidr string
 function BlockList:removeCIDR(cidr) end
 
 ---Removes all rules. From a later Node than v20.
 function BlockList:clear() end
 
----Is the address blocked? What is no address is not.
+---Is the address blocked? Text that is not an address of the family is not blocked, and neither is anything of an
+---unknown family.
 ---
 ---[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#blocklistcheckaddress-type)
 ---@param address string|net.SocketAddress

@@ -39,6 +39,8 @@ bool cnet_ip_parse(const char *text, size_t length, int family, cnet_ip *out) {
   } else {
     set_ipv4(out, bytes);
   }
+  out->port = 0;
+  out->flowlabel = 0;
   return true;
 }
 
@@ -71,6 +73,8 @@ bool cnet_ip_argument(lua_State *L, cnet_runtime *rt, int index, const char *nam
   const socket_address *address = cnet_class_test(L, rt, index, CNET_SOCKET_ADDRESS);
   if (address) {
     *out = address->ip;
+    out->port = (uint16_t)address->port;
+    out->flowlabel = (uint32_t)address->flowlabel;
     return true;
   }
   if (lua_type(L, index) != LUA_TSTRING) cnet_error_arg_type(L, "argument", name, "of type string", index);

@@ -11,6 +11,8 @@ enum { CNET_IP_BYTES = 16, CNET_IP_TEXT = 46 };
 typedef struct {
   unsigned char bytes[CNET_IP_BYTES];
   unsigned char family; /* 4 or 6: how it was written */
+  uint16_t port;        /* of a SocketAddress, and its flow label: no part of the address, but a rule is only */
+  uint32_t flowlabel;   /* removed with those that it was added with, as in Node */
 } cnet_ip;
 
 /* Reads an address of that family; a %zone counts for nothing. */
