@@ -92,6 +92,7 @@ build = {
             "src/text/json.c",
             "src/text/json_syntax.c",
             "src/text/path.c",
+            "src/text/private_ranges.c",
             "src/text/rule_list.c",
             "src/text/rule_text.c",
             "src/text/socket_address.c",

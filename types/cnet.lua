@@ -1114,6 +1114,9 @@ function SocketAddress:toJSON() end
 ---@field rules string[]
 ---How many rules there are. Read-only. From a later Node than v20.
 ---@field size integer
+---The private, loopback and link-local networks, for `addCIDRs`: `list:addCIDRs(net.BlockList.PRIVATE_RANGES)`. The
+---array cannot be changed. From a later Node than v20.
+---@field PRIVATE_RANGES string[]
 local BlockList = {}
 
 ---Blocks one address. Adding it again changes nothing, even as IPv4-mapped IPv6: it remains one rule.
@@ -1122,6 +1125,11 @@ local BlockList = {}
 ---@param address string|net.SocketAddress
 ---@param family? net.IPFamily default "ipv4"
 function BlockList:addAddress(address, family) end
+
+---Blocks many addresses; none if one of them is not an address. From a later Node than v20.
+---@param addresses (string|net.SocketAddress)[]
+---@param family? net.IPFamily default "ipv4"
+function BlockList:addAddresses(addresses, family) end
 
 ---Blocks the addresses from one to another, both included.
 ---
@@ -1142,6 +1150,11 @@ function BlockList:addSubnet(network, prefix, family) end
 ---Blocks a network: "10.0.0.0/8", "fe80::/10". From a later Node than v20.
 ---@param cidr string
 function BlockList:addCIDR(cidr) end
+
+---Blocks many networks. As in Node, an entry without the form "network/prefix" raises before any is added, whereas a
+---wrong address or prefix raises after those before it were added. From a later Node than v20.
+---@param cidrs string[]
+function BlockList:addCIDRs(cidrs) end
 
 ---Removes a single address, whether it was added as IPv4 or as IPv4-mapped IPv6. Subnets and ranges that hold it stay.
 ---Like the other removers it does nothing if there is no such rule. From a later Node than v20.
@@ -1182,6 +1195,12 @@ function BlockList:check(address, family) end
 ---The same as `rules`.
 ---@return string[]
 function BlockList:toJSON() end
+
+---Adds the rules that `toJSON` gave, or that are in the JSON text of such an array. Text that names no rule is ignored;
+---a rule that is wrong raises, and those before it are kept. JSON text that is malformed raises a SyntaxError without a
+---code. From a later Node than v20.
+---@param data string|string[]
+function BlockList:fromJSON(data) end
 
 ---Is the value a net.BlockList? From a later Node than v20.
 ---@param value any

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "text/json.h"
+#include "text/private_ranges.h"
 #include "text/rule_text.h"
 #include "text/socket_address.h"
 
@@ -163,6 +165,75 @@ static int method_add_cidr(lua_State *L) {
   return 0;
 }
 
+/* Pushes the method and the running method's self. */
+static void push_method(lua_State *L, lua_CFunction method) {
+  cnet_runtime_push(L);
+  lua_pushcclosure(L, method, 1);
+  lua_pushvalue(L, 1);
+}
+
+/* Raises ERR_INVALID_ARG_TYPE for the element on top: "addresses[2]", counted as Lua does. */
+static int throw_element_type(lua_State *L, const char *array, lua_Integer i) {
+  int element = lua_gettop(L);
+  lua_pushfstring(L, "%s[%I]", array, (LUAI_UACINT)i);
+  return cnet_error_arg_type(L, "argument", lua_tostring(L, -1), "of type string", element);
+}
+
+/* Of the table at index 2, which may be one with metamethods. */
+static lua_Integer check_length(lua_State *L) {
+  lua_Integer n = luaL_len(L, 2);
+  if (n > INT32_MAX) luaL_error(L, "the array is too long");
+  return n > 0 ? n : 0;
+}
+
+static lua_Integer check_array(lua_State *L, const char *name) {
+  check_self(L);
+  if (!lua_istable(L, 2)) cnet_error_arg_type(L, "argument", name, "of type table", 2);
+  return check_length(L);
+}
+
+/* All or none. Their texts and the room come first: both may run the script's functions. */
+static int method_add_addresses(lua_State *L) { /* self, addresses, family */
+  block_list *self = cnet_class_self(L, CNET_BLOCK_LIST);
+  cnet_rule rule = {.kind = CNET_RULE_ADDRESS};
+  lua_Integer i, n = check_array(L, "addresses");
+  cnet_ip *ips;
+  if (!lua_isnil(L, 3) && lua_type(L, 3) != LUA_TSTRING)
+    return cnet_error_arg_type(L, "argument", "family", "of type string", 3);
+  ips = lua_newuserdatauv(L, (size_t)n * sizeof *ips, 0);
+  for (i = 0; i < n; i++) {
+    if (lua_geti(L, 2, i + 1) != LUA_TSTRING && !cnet_class_test(L, cnet_runtime_of(L), -1, CNET_SOCKET_ADDRESS))
+      return throw_element_type(L, "addresses", i + 1);
+    cnet_ip_check(L, cnet_runtime_of(L), lua_gettop(L), "addresses", 3, &ips[i]);
+    lua_pop(L, 1);
+  }
+  reserve(L, 1, (size_t)n);
+  for (i = 0; i < n; i++) {
+    rule.first = rule.last = ips[i];
+    cnet_rule_list_add(&self->rules, &rule);
+  }
+  return 0;
+}
+
+/* As in Node the first one that is no network raises, once those before it are there; what has not even the form of one
+ * raises before. */
+static int method_add_cidrs(lua_State *L) {
+  lua_Integer i, n = check_array(L, "cidrs");
+  lua_settop(L, 2);
+  lua_newtable(L);
+  for (i = 1; i <= n; i++) {
+    if (lua_geti(L, 2, i) != LUA_TSTRING) return throw_element_type(L, "cidrs", i);
+    check_cidr(L, 4);
+    lua_rawseti(L, 3, i);
+  }
+  for (i = 1; i <= n; i++) {
+    push_method(L, method_add_cidr);
+    lua_rawgeti(L, 3, i);
+    lua_call(L, 2, 0);
+  }
+  return 0;
+}
+
 static int method_remove_address(lua_State *L) {
   cnet_rule r = read_address(L);
   remove_rule(L, &r);
@@ -235,11 +306,110 @@ static int function_is_block_list(lua_State *L) {
   return 1;
 }
 
+/* ---- fromJSON ---- */
+
+static int throw_data_type(lua_State *L) {
+  return cnet_error_arg_type(L, "argument", "data", "of type string or string[]", 2);
+}
+
+/* How many strings are in the JSON text of a list of nothing else? -1 if it is something else. */
+static lua_Integer count_strings(const char *text, const char *end) {
+  lua_Integer n = 0;
+  int lists = 0;
+  for (; text < end; text++) {
+    if (*text == '[') {
+      if (lists++ > 0) return -1;
+    } else if (*text == '"') {
+      for (n++, text++; *text != '"'; text++) text += *text == '\\';
+    } else if (!strchr(" \t\r\n,]", *text)) {
+      return -1;
+    }
+  }
+  return lists > 0 ? n : -1;
+}
+
+/* The error on top tells why a message is no JSON, or that the library is missing. */
+static int throw_not_json(lua_State *L) {
+  const char *reason;
+  lua_getfield(L, -1, "name");
+  lua_getfield(L, -2, "message");
+  reason = lua_isstring(L, -1) ? strstr(lua_tostring(L, -1), ": ") : NULL;
+  if (reason && strcmp(lua_tostring(L, -2), "SyntaxError") == 0) {
+    cnet_error_push(L, "SyntaxError", NULL, "The data is not valid JSON%s", reason);
+  } else {
+    lua_settop(L, -3);
+  }
+  return cnet_error_throw(L);
+}
+
+/* Pushes the list of the JSON text at index 2. */
+static lua_Integer push_decoded(lua_State *L) {
+  size_t length;
+  const char *text = lua_tolstring(L, 2, &length);
+  lua_Integer n;
+  if (!cnet_json_decode(L, 2)) return throw_not_json(L);
+  n = count_strings(text, text + length);
+  if (n >= 0) return n;
+  lua_replace(L, 2);
+  return throw_data_type(L);
+}
+
+/* Pushes a copy of the strings of the table at index 2. */
+static lua_Integer push_strings(lua_State *L) {
+  lua_Integer i, n = check_length(L);
+  lua_newtable(L);
+  for (i = 1; i <= n; i++) {
+    if (lua_geti(L, 2, i) != LUA_TSTRING) return throw_data_type(L);
+    lua_rawseti(L, 3, i);
+  }
+  return n;
+}
+
+/* Adds the rule in the text on top, which it pops; text in which there is none is passed over, as in Node. */
+static void add_text(lua_State *L) {
+  static const lua_CFunction methods[] = {[CNET_RULE_ADDRESS] = method_add_address,
+                                          [CNET_RULE_RANGE] = method_add_range,
+                                          [CNET_RULE_SUBNET] = method_add_subnet};
+  int text = lua_gettop(L);
+  cnet_rule_text found;
+  if (cnet_rule_text_find(lua_tostring(L, text), lua_rawlen(L, text), &found)) {
+    push_method(L, methods[found.kind]);
+    lua_pushlstring(L, found.first, found.first_length);
+    if (found.kind == CNET_RULE_RANGE) lua_pushlstring(L, found.last, found.last_length);
+    if (found.kind == CNET_RULE_SUBNET) lua_pushinteger(L, found.prefix);
+    lua_pushstring(L, found.family == 6 ? "ipv6" : "ipv4");
+    lua_call(L, lua_gettop(L) - text - 1, 0);
+  }
+  lua_settop(L, text - 1);
+}
+
+/* The rules before one that is wrong are there when it raises, as in Node. */
+static int method_from_json(lua_State *L) { /* self, a list of rules or the JSON text of one */
+  lua_Integer i, n;
+  check_self(L);
+  lua_settop(L, 2);
+  if (lua_type(L, 2) == LUA_TSTRING) {
+    n = push_decoded(L);
+  } else if (lua_istable(L, 2)) {
+    n = push_strings(L);
+  } else {
+    return throw_data_type(L);
+  }
+  for (i = 1; i <= n; i++) {
+    lua_rawgeti(L, 3, i);
+    add_text(L);
+  }
+  return 0;
+}
+
 /* ---- the class ---- */
 
 static int construct(lua_State *L);
 
 static const cnet_member members[] = {{"addAddress", method_add_address, NULL, NULL},
+                                      {"addAddresses", method_add_addresses, NULL, NULL},
+                                      {"addCIDRs", method_add_cidrs, NULL, NULL},
+                                      {"fromJSON", method_from_json, NULL, NULL},
                                       {"addRange", method_add_range, NULL, NULL},
                                       {"addSubnet", method_add_subnet, NULL, NULL},
                                       {"addCIDR", method_add_cidr, NULL, NULL},
@@ -271,5 +441,7 @@ void cnet_block_list_register(lua_State *L) {
   cnet_socket_address_register(L);
   cnet_class_define(L, &block_list_class);
   cnet_runtime_set_functions(L, functions);
+  cnet_private_ranges_push(L);
+  lua_setfield(L, -2, "PRIVATE_RANGES");
   lua_setfield(L, -2, "BlockList");
 }

@@ -1,5 +1,5 @@
--- Rules and questions, one in a line: any text must be an error or a rule, and what a rule names is blocked until the
--- rule is removed.
+-- Rules and questions, one in a line: any text must be an error or a rule, what a rule names is blocked until the rule
+-- is removed, and the texts of a list make the same list.
 
 local function number(text) return math.tointeger(tonumber(text)) or text end
 
@@ -25,13 +25,30 @@ local KINDS <const> = {
     assert(list.size < before)
     list:addCIDR(cidr)
   end,
+  m = function(list, first, second, family)
+    list:addAddresses({ first, second }, family)
+    assert(list:check(first, family) and list:check(second, family))
+  end,
+  n = function(list, first, second) list:addCIDRs { first, second } end,
+  j = function(list, first, second) list:fromJSON { first .. " " .. second } end,
+  J = function(list, first, second) list:fromJSON(first .. " " .. second) end,
   R = function(list, first, last, family) list:removeRange(first, last, family) end,
   S = function(list, first, prefix, family) list:removeSubnet(first, number(prefix), family) end,
   A = function(list, first, _, family) list:removeAddress(first, family) end,
   q = function(list, first, _, family) assert(type(list:check(first, family)) == "boolean") end,
 }
 
-local function is_ours(err) return type(err) == "table" and type(err.code) == "string" end
+local function is_ours(err)
+  return type(err) == "table" and (type(err.code) == "string" or err.name == "SyntaxError")
+end
+
+-- Twice there and back: each time the newest becomes the oldest.
+local function copy_of(list)
+  local back, copy = net.BlockList(), net.BlockList()
+  back:fromJSON(list:toJSON())
+  copy:fromJSON(back:toJSON())
+  return copy
+end
 
 return function(text)
   local list = net.BlockList()
@@ -44,7 +61,7 @@ return function(text)
     end
   end
   assert(#list.rules == list.size)
-  for _, rule in ipairs(list.rules) do assert(type(rule) == "string") end
+  assert(table.concat(list.rules, "\n") == table.concat(copy_of(list).rules, "\n"))
   list:clear()
   assert(list.size == 0)
 end
