@@ -329,6 +329,7 @@ describe("examples/", function()
 
   for _, name in ipairs { "echo_client", "line_client", "portscan" } do
     it(name .. " survives servers that reset, end early and send garbage", function()
+      if support.valgrind then return pending "a program for each way takes a minute under valgrind" end
       for _, behave in pairs(attack.servers) do
         local port
         attack.client({ host = "127.0.0.1", port = 0 }, behave, function(address) port = address.port end)

@@ -582,7 +582,7 @@ describe("reading", function()
   each_kind(function(kind)
     it("stops reading from the kernel when nobody reads, so that the peer feels it (" .. kind .. ")", function()
       local client, peer = sockets.pair { kind = kind }
-      local size = 64 * MiB
+      local size = 32 * MiB
       local written = false
       peer:write(("x"):rep(size), function() written = true end)
       local read = -1
@@ -604,7 +604,7 @@ describe("reading", function()
 
   it("keeps memory bounded while a slow reader takes its time", function()
     local client, peer = sockets.pair()
-    local size, sent, most = 64 * MiB, 0, 0
+    local size, sent, most = 16 * MiB, 0, 0
     local chunk = ("x"):rep(256 * 1024)
     local function send()
       while sent < size do
