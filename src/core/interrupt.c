@@ -56,7 +56,7 @@ void cnet_interrupt_listener_came(cnet_runtime *rt) {
 }
 
 void cnet_interrupt_listener_gone(cnet_runtime *rt) {
-  if (atomic_fetch_sub(&listeners, 1) == 1 && rt->running && !rt->closed) cnet_interrupt_arm(rt);
+  if (atomic_fetch_sub(&listeners, 1) == 1 && rt->turn.running && !rt->closed) cnet_interrupt_arm(rt);
 }
 
 void cnet_interrupt_see_through(struct sigaction *action) {
@@ -69,7 +69,7 @@ static void interrupted_body(lua_State *L, void *arg) {
 }
 
 void cnet_interrupt_on_wake(cnet_runtime *rt) {
-  if (!pending || rt->closed || cnet_runtime_holds(rt)) return;
+  if (!pending || rt->closed || cnet_runtime_stop_if_held(rt)) return;
   pending = 0;
   lua_sethook(rt->L, NULL, 0, 0);
   cnet_protect(rt, CNET_PHASE_POLL, interrupted_body, NULL);

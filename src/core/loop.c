@@ -10,74 +10,74 @@
 /* ---- the check phase: immediates, then the close callbacks a stopped turn left over ---- */
 
 static void on_check(cnet_runtime *rt) {
-  rt->hold_timers = false;
-  if (rt->rearm_timers) rt->rearm_timers(rt);
-  if (rt->posted.head) {
+  rt->turn.hold_timers = false;
+  if (rt->timers.rearm) rt->timers.rearm(rt);
+  if (rt->events.posted.head) {
     /* what is posted while these run waits for the next turn */
-    rt->due = rt->posted;
-    rt->posted.head = rt->posted.tail = NULL;
-    cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->due);
-    if (rt->due.head) {
-      rt->due.tail->next = rt->posted.head;
-      if (rt->posted.tail) rt->due.tail = rt->posted.tail;
-      rt->posted = rt->due;
-      rt->due.head = rt->due.tail = NULL;
+    rt->events.due = rt->events.posted;
+    rt->events.posted.head = rt->events.posted.tail = NULL;
+    cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->events.due);
+    if (rt->events.due.head) {
+      rt->events.due.tail->next = rt->events.posted.head;
+      if (rt->events.posted.tail) rt->events.due.tail = rt->events.posted.tail;
+      rt->events.posted = rt->events.due;
+      rt->events.due.head = rt->events.due.tail = NULL;
     }
   }
-  if (!rt->stopped && rt->immediates_pending) rt->run_immediates(rt);
-  if (!rt->stopped) cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->closes);
-  cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
+  if (!rt->turn.stopped && rt->immediates.pending) rt->immediates.run(rt);
+  if (!rt->turn.stopped) cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->events.closes);
+  cnet_runtime_want_check(rt, rt->immediates.pending, rt->immediates.ref);
 }
 
 /* ---- run and stop ---- */
 
 /* After an error Node calls what stands behind in that phase first, and the ticks only after that. */
 static bool go_on_before_ticks(cnet_runtime *rt, cnet_raised raised) {
-  switch (rt->resume_phase) {
+  switch (rt->turn.resume_phase) {
     case CNET_PHASE_TIMERS:
-      rt->run_timers(rt);
+      rt->timers.run(rt);
       return false;
     case CNET_PHASE_POLL:
-      return cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->deferred);
+      return cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->events.deferred);
     case CNET_PHASE_CHECK:
-      if (!rt->immediates_left && raised == CNET_RAISED_BY_TICK)
-        return cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->closes);
-      rt->run_immediates(rt);
+      if (!rt->immediates.left && raised == CNET_RAISED_BY_TICK)
+        return cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->events.closes);
+      rt->immediates.run(rt);
       return false;
     default:
-      return cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->closes);
+      return cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->events.closes);
   }
 }
 
 /* Goes on where the last turn was stopped, up to where uv_run begins: with the timers. Tells whether anything was done:
  * net.run("once") need not wait then. */
 static bool resume(cnet_runtime *rt) {
-  bool any = rt->tick_head != rt->tick_tail;
-  cnet_raised raised = rt->raised;
-  rt->raised = CNET_NOT_RAISED;
-  if (raised && rt->resuming) any = go_on_before_ticks(rt, raised) || any;
-  if (rt->stopped) return true;
+  bool any = rt->ticks.head != rt->ticks.tail;
+  cnet_raised raised = rt->turn.raised;
+  rt->turn.raised = CNET_NOT_RAISED;
+  if (raised && rt->turn.resuming) any = go_on_before_ticks(rt, raised) || any;
+  if (rt->turn.stopped) return true;
   cnet_protect(rt, CNET_PHASE_POLL, NULL, NULL); /* the ticks */
-  any = cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->deferred) || any;
-  if (rt->stopped || !rt->resuming) return any;
-  if (rt->resume_phase == CNET_PHASE_POLL) {
-    rt->hold_timers = true; /* until the rest of that turn, poll, check and closing, has passed */
-  } else if (rt->resume_phase == CNET_PHASE_TIMERS) {
-    rt->run_timers(rt);
+  any = cnet_protect_replay(rt, CNET_PHASE_POLL, &rt->events.deferred) || any;
+  if (rt->turn.stopped || !rt->turn.resuming) return any;
+  if (rt->turn.resume_phase == CNET_PHASE_POLL) {
+    rt->turn.hold_timers = true; /* until the rest of that turn, poll, check and closing, has passed */
+  } else if (rt->turn.resume_phase == CNET_PHASE_TIMERS) {
+    rt->timers.run(rt);
   } else {
-    if (rt->resume_phase == CNET_PHASE_CHECK && rt->immediates_pending) rt->run_immediates(rt);
-    if (!rt->stopped) any = cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->closes) || any;
+    if (rt->turn.resume_phase == CNET_PHASE_CHECK && rt->immediates.pending) rt->immediates.run(rt);
+    if (!rt->turn.stopped) any = cnet_protect_replay(rt, CNET_PHASE_CLOSING, &rt->events.closes) || any;
   }
-  if (!rt->stopped) rt->resuming = false;
-  if (rt->rearm_timers && !rt->hold_timers) rt->rearm_timers(rt);
-  cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
+  if (!rt->turn.stopped) rt->turn.resuming = false;
+  if (rt->timers.rearm && !rt->turn.hold_timers) rt->timers.rearm(rt);
+  cnet_runtime_want_check(rt, rt->immediates.pending, rt->immediates.ref);
   return any;
 }
 
 /* On luv's loop uv.run may come next, or is running: it must find what net.run would begin with. */
 static void on_ticker(cnet_runtime *rt) {
   resume(rt);
-  cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
+  cnet_runtime_want_check(rt, rt->immediates.pending, rt->immediates.ref);
 }
 
 static bool something_alive(cnet_runtime *rt) { return cnet_runtime_has_left(rt) || uv_loop_alive(rt->loop); }
@@ -118,7 +118,8 @@ static int net_run(lua_State *L) {
     if (!lua_isnoneornil(L, 2) && !lua_isfunction(L, 2))
       return cnet_error_arg_type(L, "argument", "handler", "of type function", 2);
   }
-  if (rt->running || rt->in_body) return luaL_error(L, "net.run() is running already: call it outside of callbacks");
+  if (rt->turn.running || rt->turn.in_body)
+    return luaL_error(L, "net.run() is running already: call it outside of callbacks");
   if (in_finalizer(L)) return luaL_error(L, "net.run() cannot be called in a finalizer");
   if (!rt->entry) cnet_protect_init(L, rt);
   lua_settop(L, 2);
@@ -126,24 +127,24 @@ static int net_run(lua_State *L) {
   if (!lua_checkstack(rt->L, LUA_MINSTACK + 2)) return luaL_error(L, "stack overflow");
   lua_pushvalue(L, handler);
   if (L != rt->L) lua_xmove(L, rt->L, 1);
-  rt->handler = lua_isfunction(rt->L, -1) ? lua_gettop(rt->L) : 0;
-  if (rt->guard) set_up_on_luv(rt);
-  rt->running = rt->ever_ran = true;
-  rt->stopped = rt->failed = false;
+  rt->turn.handler = lua_isfunction(rt->L, -1) ? lua_gettop(rt->L) : 0;
+  if (rt->luv.guard) set_up_on_luv(rt);
+  rt->turn.running = rt->turn.ever_ran = true;
+  rt->turn.stopped = rt->turn.failed = false;
   cnet_interrupt_arm(rt);
   if (resume(rt) && mode == UV_RUN_ONCE) mode = UV_RUN_NOWAIT;
-  if (!rt->stopped) {
-    rt->in_loop = true;
+  if (!rt->turn.stopped) {
+    rt->turn.in_loop = true;
     uv_run(rt->loop, mode);
-    rt->in_loop = false;
+    rt->turn.in_loop = false;
   }
   cnet_interrupt_disarm(rt);
-  rt->running = rt->stopped = false;
-  rt->handler = 0;
+  rt->turn.running = rt->turn.stopped = false;
+  rt->turn.handler = 0;
   lua_settop(rt->L, rt->L == L ? 2 : top);
-  if (rt->guard && cnet_runtime_has_left(rt)) cnet_runtime_want_ticker(rt, true);
-  if (rt->failed) {
-    rt->failed = false;
+  if (rt->luv.guard && cnet_runtime_has_left(rt)) cnet_runtime_want_ticker(rt, true);
+  if (rt->turn.failed) {
+    rt->turn.failed = false;
     cnet_runtime_push(L);
     lua_getiuservalue(L, -1, CNET_RUNTIME_ERROR);
     lua_pushboolean(L, 0);

@@ -4,14 +4,14 @@
 
 void cnet_pin(lua_State *L, cnet_runtime *rt, const void *key, int index) {
   index = lua_absindex(L, index);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins.table);
   lua_pushvalue(L, index);
   lua_rawsetp(L, -2, key);
   lua_pop(L, 1);
 }
 
 void cnet_unpin(lua_State *L, cnet_runtime *rt, const void *key) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins.table);
   if (lua_rawgetp(L, -1, key) != LUA_TNIL) {
     lua_pushnil(L);
     lua_rawsetp(L, -3, key);
@@ -21,7 +21,7 @@ void cnet_unpin(lua_State *L, cnet_runtime *rt, const void *key) {
 
 int cnet_pin_push(lua_State *L, cnet_runtime *rt, const void *key) {
   int type;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins.table);
   type = lua_rawgetp(L, -1, key);
   lua_remove(L, -2);
   return type;
@@ -29,16 +29,17 @@ int cnet_pin_push(lua_State *L, cnet_runtime *rt, const void *key) {
 
 int cnet_pin_place(lua_State *L, cnet_runtime *rt, int place, int index) {
   index = lua_absindex(L, index);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins.table);
   lua_pushvalue(L, index);
-  if (place == 0) place = rt->free_count > 0 ? rt->free_places[rt->free_count - 1] : rt->last_place + 1;
+  if (place == 0)
+    place = rt->pins.free_count > 0 ? rt->pins.free_places[rt->pins.free_count - 1] : rt->pins.last_place + 1;
   lua_rawseti(L, -2, place);
   lua_pop(L, 1);
   /* given out only now: rawseti may have raised */
-  if (rt->free_count > 0 && place == rt->free_places[rt->free_count - 1]) {
-    rt->free_count--;
-  } else if (place > rt->last_place) {
-    rt->last_place = place;
+  if (rt->pins.free_count > 0 && place == rt->pins.free_places[rt->pins.free_count - 1]) {
+    rt->pins.free_count--;
+  } else if (place > rt->pins.last_place) {
+    rt->pins.last_place = place;
   }
   return place;
 }
@@ -46,22 +47,22 @@ int cnet_pin_place(lua_State *L, cnet_runtime *rt, int place, int index) {
 void cnet_unpin_place(lua_State *L, cnet_runtime *rt, int place) {
   int *more;
   if (place == 0) return;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins.table);
   lua_pushnil(L);
   lua_rawseti(L, -2, place);
   lua_pop(L, 1);
-  if (rt->free_count == rt->free_size) {
-    more = realloc(rt->free_places, (size_t)(2 * rt->free_size + 16) * sizeof *more);
+  if (rt->pins.free_count == rt->pins.free_size) {
+    more = realloc(rt->pins.free_places, (size_t)(2 * rt->pins.free_size + 16) * sizeof *more);
     if (!more) return; /* the place is not used again */
-    rt->free_places = more;
-    rt->free_size = 2 * rt->free_size + 16;
+    rt->pins.free_places = more;
+    rt->pins.free_size = 2 * rt->pins.free_size + 16;
   }
-  rt->free_places[rt->free_count++] = place;
+  rt->pins.free_places[rt->pins.free_count++] = place;
 }
 
 int cnet_pin_push_place(lua_State *L, cnet_runtime *rt, int place) {
   int type;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins.table);
   type = lua_rawgeti(L, -1, place);
   lua_remove(L, -2);
   return type;

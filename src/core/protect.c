@@ -23,11 +23,11 @@ static int trampoline(lua_State *L) {
   }
   for (;;) { /* Node has written by the time its ticks run */
     if (rt->flush) rt->flush(L, rt);
-    if (rt->tick_head == rt->tick_tail) {
-      rt->tick_head = rt->tick_tail = 1;
+    if (rt->ticks.head == rt->ticks.tail) {
+      rt->ticks.head = rt->ticks.tail = 1;
       return 0;
     }
-    if (rt->stopped) return 0;
+    if (rt->turn.stopped) return 0;
     lua_settop(L, 0);
     cnet_ticks_run(L, rt, lua_upvalueindex(UP_TICKS));
   }
@@ -35,8 +35,8 @@ static int trampoline(lua_State *L) {
 
 void cnet_protect_init(lua_State *L, cnet_runtime *rt) {
   cnet_runtime_push(L);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->ticks);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->pins.table);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->ticks.table);
   lua_pushcclosure(L, trampoline, UP_TICKS);
   rt->entry = luaL_ref(L, LUA_REGISTRYINDEX);
 }
@@ -48,8 +48,8 @@ static void park_error(cnet_runtime *rt, const entry *e) {
   lua_insert(L, -2);
   lua_setiuservalue(L, -2, CNET_RUNTIME_ERROR);
   lua_pop(L, 1);
-  rt->failed = true;
-  rt->raised = e->body ? CNET_RAISED_BY_CALLBACK : CNET_RAISED_BY_TICK;
+  rt->turn.failed = true;
+  rt->turn.raised = e->body ? CNET_RAISED_BY_CALLBACK : CNET_RAISED_BY_TICK;
 }
 
 /* What the body wrote before it raised. */
@@ -75,7 +75,7 @@ static void leave_to_luv(lua_State *L, const cnet_runtime *rt) {
   enum { NO_TRACEBACK = 2 }; /* the text has one */
   lua_pushcfunction(L, raise_text);
   lua_insert(L, -2);
-  rt->luv_pcall(L, 1, 0, NO_TRACEBACK);
+  rt->luv.pcall(L, 1, 0, NO_TRACEBACK);
 }
 
 /* The same on luv's loop: uv.run() may be what runs it, and net.run's handler need not be in the frame that we are in:
@@ -84,13 +84,14 @@ static bool enter_on_luv(cnet_runtime *rt, cnet_phase phase, entry *e) {
   lua_State *L = rt->L;
   int top = lua_gettop(L);
   if (!lua_checkstack(L, LUA_MINSTACK)) return false;
-  if (!rt->running && e->body && rt->tick_head != rt->tick_tail) { /* what the script has queued before uv.run() */
+  if (!rt->turn.running && e->body &&
+      rt->ticks.head != rt->ticks.tail) { /* what the script has queued before uv.run() */
     entry ticks = {rt, NULL, NULL, false};
     enter_on_luv(rt, phase, &ticks);
   }
-  rt->phase = phase;
-  rt->in_body = rt->ever_ran = true;
-  if (!rt->running) {
+  rt->turn.phase = phase;
+  rt->turn.in_body = rt->turn.ever_ran = true;
+  if (!rt->turn.running) {
     lua_pushcfunction(L, describe_error);
   } else {
     cnet_runtime_push(L);
@@ -99,8 +100,8 @@ static bool enter_on_luv(cnet_runtime *rt, cnet_phase phase, entry *e) {
   }
   lua_rawgeti(L, LUA_REGISTRYINDEX, rt->entry);
   lua_pushlightuserdata(L, e);
-  if (lua_pcall(L, 1, 0, rt->running && !rt->handler ? 0 : top + 1) != LUA_OK) {
-    if (rt->running) {
+  if (lua_pcall(L, 1, 0, rt->turn.running && !rt->turn.handler ? 0 : top + 1) != LUA_OK) {
+    if (rt->turn.running) {
       park_error(rt, e);
       cnet_runtime_stop(rt);
     } else {
@@ -109,24 +110,24 @@ static bool enter_on_luv(cnet_runtime *rt, cnet_phase phase, entry *e) {
     flush_after_error(rt);
   }
   lua_settop(L, top);
-  rt->in_body = false;
+  rt->turn.in_body = false;
   return e->entered;
 }
 
 static bool enter(cnet_runtime *rt, cnet_phase phase, cnet_body body, void *arg) {
   lua_State *L = rt->L;
   entry e = {rt, body, arg, false};
-  if (rt->guard) return enter_on_luv(rt, phase, &e);
-  rt->phase = phase;
-  rt->in_body = true;
+  if (rt->luv.guard) return enter_on_luv(rt, phase, &e);
+  rt->turn.phase = phase;
+  rt->turn.in_body = true;
   lua_rawgeti(L, LUA_REGISTRYINDEX, rt->entry);
   lua_pushlightuserdata(L, &e);
-  if (lua_pcall(L, 1, 0, rt->handler) != LUA_OK) {
+  if (lua_pcall(L, 1, 0, rt->turn.handler) != LUA_OK) {
     park_error(rt, &e);
     cnet_runtime_stop(rt);
     flush_after_error(rt);
   }
-  rt->in_body = false;
+  rt->turn.in_body = false;
   return e.entered;
 }
 
@@ -144,9 +145,9 @@ static void deliver_one(cnet_runtime *rt, cnet_phase phase, cnet_event_list *lis
 static void deliver(cnet_runtime *rt, cnet_phase phase, cnet_event_list *list, cnet_event *event) {
   if (rt->closed) {
     event->drop(event);
-  } else if (cnet_runtime_holds(rt) || list->head) {
+  } else if (cnet_runtime_stop_if_held(rt) || list->head) {
     cnet_events_append(list, event);
-    if (rt->guard) cnet_runtime_want_ticker(rt, true);
+    if (rt->luv.guard) cnet_runtime_want_ticker(rt, true);
   } else {
     deliver_one(rt, phase, list, event);
   }
@@ -154,13 +155,13 @@ static void deliver(cnet_runtime *rt, cnet_phase phase, cnet_event_list *list, c
 
 void cnet_deliver(cnet_runtime *rt, cnet_event *event, int status) {
   event->status = status;
-  deliver(rt, CNET_PHASE_POLL, &rt->deferred, event);
+  deliver(rt, CNET_PHASE_POLL, &rt->events.deferred, event);
 }
 
 /* On luv's loop not from where libuv goes through what it has read of its pipe: a script that ended there would take
  * the rest with it, and libuv does not close a handle that it has still to tell of a signal. */
 void cnet_deliver_signal(cnet_runtime *rt, cnet_event *event) {
-  if (rt->guard && !rt->closed) {
+  if (rt->luv.guard && !rt->closed) {
     event->status = 0;
     cnet_runtime_post(rt, event);
   } else {
@@ -168,11 +169,13 @@ void cnet_deliver_signal(cnet_runtime *rt, cnet_event *event) {
   }
 }
 
-void cnet_deliver_close(cnet_runtime *rt, cnet_event *event) { deliver(rt, CNET_PHASE_CLOSING, &rt->closes, event); }
+void cnet_deliver_close(cnet_runtime *rt, cnet_event *event) {
+  deliver(rt, CNET_PHASE_CLOSING, &rt->events.closes, event);
+}
 
 bool cnet_protect_replay(cnet_runtime *rt, cnet_phase phase, cnet_event_list *list) {
   bool any = false;
-  while (list->head && !rt->stopped) {
+  while (list->head && !rt->turn.stopped) {
     cnet_event *event = list->head;
     list->head = event->next;
     if (!list->head) list->tail = NULL;

@@ -73,21 +73,21 @@ static void events_drop(cnet_event_list *list) {
 
 static void on_check(uv_check_t *check) {
   cnet_runtime *rt = MEMORY_OF(check)->rt;
-  if (!rt->closed && !cnet_runtime_holds(rt)) rt->loop_ops->on_check(rt);
+  if (!rt->closed && !cnet_runtime_stop_if_held(rt)) rt->loop_ops->on_check(rt);
 }
 
 static void on_idle(uv_idle_t *idle) { (void)idle; /* its being active makes the loop not sleep in poll */ }
 
 void cnet_runtime_want_check(cnet_runtime *rt, bool wanted, bool ref) {
   own_handle *own = rt->memory->own;
-  rt->immediates_pending = wanted;
-  rt->immediates_ref = ref;
-  if (wanted || rt->hold_timers || rt->closes.head || rt->posted.head) {
+  rt->immediates.pending = wanted;
+  rt->immediates.ref = ref;
+  if (wanted || rt->turn.hold_timers || rt->events.closes.head || rt->events.posted.head) {
     uv_check_start(&own[CHECK].uv.check, on_check);
   } else {
     uv_check_stop(&own[CHECK].uv.check);
   }
-  if ((wanted && ref) || rt->closes.head || rt->posted.head) {
+  if ((wanted && ref) || rt->events.closes.head || rt->events.posted.head) {
     uv_idle_start(&own[IDLE].uv.idle, on_idle);
   } else {
     uv_idle_stop(&own[IDLE].uv.idle);
@@ -95,32 +95,32 @@ void cnet_runtime_want_check(cnet_runtime *rt, bool wanted, bool ref) {
 }
 
 void cnet_runtime_post(cnet_runtime *rt, cnet_event *event) {
-  cnet_events_append(&rt->posted, event);
-  cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
+  cnet_events_append(&rt->events.posted, event);
+  cnet_runtime_want_check(rt, rt->immediates.pending, rt->immediates.ref);
 }
 
 void cnet_runtime_stop(cnet_runtime *rt) {
-  if (!rt->running) {
-    if (rt->guard) uv_stop(rt->loop); /* perhaps under uv.run() */
+  if (!rt->turn.running) {
+    if (rt->luv.guard) uv_stop(rt->loop); /* perhaps under uv.run() */
     return;
   }
-  if (!rt->stopped && rt->in_loop) {
-    rt->resuming = true;
-    rt->resume_phase = rt->phase;
+  if (!rt->turn.stopped && rt->turn.in_loop) {
+    rt->turn.resuming = true;
+    rt->turn.resume_phase = rt->turn.phase;
   }
-  rt->stopped = true;
-  if (rt->in_loop) uv_stop(rt->loop);
+  rt->turn.stopped = true;
+  if (rt->turn.in_loop) uv_stop(rt->loop);
 }
 
 static void on_ticker(uv_idle_t *ticker) {
   cnet_runtime *rt = MEMORY_OF(ticker)->rt;
-  if (rt->closed || cnet_runtime_holds(rt)) return;
+  if (rt->closed || cnet_runtime_stop_if_held(rt)) return;
   uv_idle_stop(ticker);
   rt->loop_ops->on_ticker(rt);
 }
 
 /* uv.run() in a callback of ours: it could wait for ever for what that callback keeps from being told. */
-static void on_prepare(uv_prepare_t *prepare) { cnet_runtime_holds(MEMORY_OF(prepare)->rt); }
+static void on_prepare(uv_prepare_t *prepare) { cnet_runtime_stop_if_held(MEMORY_OF(prepare)->rt); }
 
 void cnet_runtime_want_ticker(cnet_runtime *rt, bool wanted) {
   uv_idle_t *ticker = &rt->memory->own[TICKER].uv.idle;
@@ -142,7 +142,7 @@ typedef struct {
 
 static void walk_one(uv_handle_t *handle, void *arg) {
   const walk *w = arg;
-  const uv_handle_t *guard = w->rt->guard;
+  const uv_handle_t *guard = w->rt->luv.guard;
   if (!guard || (handle->data == guard->data && handle != guard)) w->fn(handle, w->arg);
 }
 
@@ -183,12 +183,12 @@ static void count_open(uv_handle_t *handle, void *arg) {
 }
 
 static void warn_if_forgotten(cnet_runtime *rt) {
-  int open = rt->left_open || (!rt->guard && rt->loop->active_reqs.count > 0) ? 1 : 0;
-  if (rt->ever_ran) return;
+  int open = rt->left_open || (!rt->luv.guard && rt->loop->active_reqs.count > 0) ? 1 : 0;
+  if (rt->turn.ever_ran) return;
   walk_ours(rt, count_open, &open);
-  if (open > 0 || rt->tick_head != rt->tick_tail)
+  if (open > 0 || rt->ticks.head != rt->ticks.tail)
     fprintf(stderr, "cnet: the script ended with something still open, and never called net.run()%s\n",
-            rt->guard ? " or uv.run()" : "");
+            rt->luv.guard ? " or uv.run()" : "");
 }
 
 static void close_loop(uv_loop_t *loop) {
@@ -200,7 +200,7 @@ static void close_loop(uv_loop_t *loop) {
 static void give_back_closing(cnet_runtime *rt) {
   uv_handle_t **last = &rt->loop->closing_handles;
   while (*last) last = &(*last)->next_closing;
-  *last = rt->closing_next;
+  *last = rt->luv.closing_next;
 }
 
 void cnet_runtime_close(cnet_runtime *rt) {
@@ -208,21 +208,21 @@ void cnet_runtime_close(cnet_runtime *rt) {
   rt->closed = true;
   warn_if_forgotten(rt);
   if (rt->flush) rt->flush(NULL, rt);
-  free(rt->free_places);
-  events_drop(&rt->deferred);
-  events_drop(&rt->closes);
-  events_drop(&rt->posted);
-  events_drop(&rt->due);
+  free(rt->pins.free_places);
+  events_drop(&rt->events.deferred);
+  events_drop(&rt->events.closes);
+  events_drop(&rt->events.posted);
+  events_drop(&rt->events.due);
   if (rt->loop_ops) rt->loop_ops->on_close(rt);
   cnet_rooms_close(&rt->rooms); /* before the descriptors: see os/socket_file.h */
-  if (rt->in_loop && !rt->guard) {
+  if (rt->turn.in_loop && !rt->luv.guard) {
     walk_ours(rt, close_descriptor, NULL);
     leave_to_the_exit(rt->memory);
     return;
   }
   walk_ours(rt, close_handle, NULL);
-  if (rt->closing_next) give_back_closing(rt);
-  if (rt->guard) return; /* luv runs its loop until all of its handles are closed, and so frees what ours are in */
+  if (rt->luv.closing_next) give_back_closing(rt);
+  if (rt->luv.guard) return; /* luv runs its loop until all of its handles are closed, and so frees what ours are in */
   close_loop(rt->loop);
   free(rt->memory);
 }
@@ -313,8 +313,8 @@ static void count(uv_handle_t *handle, void *arg) {
 bool cnet_runtime_has_open_only(cnet_runtime *rt, int handles) {
   int n = 0;
   uv_walk(rt->loop, count, &n);
-  return n == OWN_HANDLES + handles && rt->loop->active_reqs.count == 0 && !rt->deferred.head && !rt->closes.head &&
-         !rt->posted.head;
+  return n == OWN_HANDLES + handles && rt->loop->active_reqs.count == 0 && !rt->events.deferred.head &&
+         !rt->events.closes.head && !rt->events.posted.head;
 }
 
 static void release(uv_handle_t *handle) {
@@ -341,13 +341,13 @@ int cnet_runtime_share(cnet_runtime *rt, uv_loop_t *loop, uv_handle_t *guard, in
   memory_t *old = rt->memory, *memory;
   int i, status;
   rt->loop = loop;
-  rt->guard = guard;
+  rt->luv.guard = guard;
   memory = new_guest(rt, &status);
   if (memory && move) status = move(arg);
   if (status < 0) {
     for (i = 0; memory && i < OWN_HANDLES; i++) close_handle(&memory->own[i].uv.handle, NULL);
     rt->loop = old_loop;
-    rt->guard = NULL;
+    rt->luv.guard = NULL;
     return status;
   }
   use_memory(rt, memory);
@@ -355,7 +355,7 @@ int cnet_runtime_share(cnet_runtime *rt, uv_loop_t *loop, uv_handle_t *guard, in
   for (i = 0; i < OWN_HANDLES; i++) close_handle(&old->own[i].uv.handle, NULL);
   close_loop(old_loop);
   free(old);
-  cnet_runtime_want_check(rt, rt->immediates_pending, rt->immediates_ref);
+  cnet_runtime_want_check(rt, rt->immediates.pending, rt->immediates.ref);
   if (cnet_runtime_has_left(rt)) cnet_runtime_want_ticker(rt, true);
   return 0;
 }
@@ -373,11 +373,11 @@ cnet_runtime *cnet_runtime_open(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
   rt->L = lua_tothread(L, -1);
   lua_pop(L, 1);
-  rt->tick_head = rt->tick_tail = 1;
+  rt->ticks.head = rt->ticks.tail = 1;
   lua_newtable(L);
-  rt->pins = luaL_ref(L, LUA_REGISTRYINDEX);
+  rt->pins.table = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_newtable(L);
-  rt->ticks = luaL_ref(L, LUA_REGISTRYINDEX);
+  rt->ticks.table = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_pushboolean(L, 0);
   rt->self = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_newtable(L);

@@ -60,57 +60,88 @@ typedef struct {
 
 enum { CNET_CLASS_LIMIT = 20 };
 
-struct cnet_runtime {
-  uv_loop_t *loop;
-  lua_State *L;       /* the main thread; a coroutine that called us may be gone */
-  bool open;          /* the loop exists and Lua may be called */
-  bool closed;        /* lua_close has reached us: no Lua from here on */
+/* The turn of the loop that runs, or was stopped. */
+typedef struct {
   bool running;       /* inside net.run */
   bool in_loop;       /* inside uv_run */
+  bool in_body;       /* a callback runs: it may gather */
   bool stopped;       /* no Lua until net.run has returned */
   bool failed;        /* an error is parked */
-  cnet_raised raised; /* what raised the one that net.run ended with */
-  bool ever_ran;
-  bool left_open;   /* lua_close has found a socket or server open */
-  bool resuming;    /* the last turn was stopped in resume_phase */
-  bool hold_timers; /* until the check phase of a resumed turn has passed */
-  cnet_phase phase; /* of the callback that runs, or ran last */
+  bool ever_ran;      /* net.run was called */
+  bool resuming;      /* the last turn was stopped in resume_phase */
+  bool hold_timers;   /* until the check phase of a resumed turn has passed */
+  cnet_raised raised; /* what raised the error that net.run ended with */
+  cnet_phase phase;   /* of the callback that runs, or ran last */
   cnet_phase resume_phase;
   int handler; /* stack index of net.run's message handler, 0 for none */
+} cnet_turn;
 
-  int pins, ticks, self, entry; /* registry references */
-  /* the places given out in the pins: 1 .. last_place, as many as handles were there at once, but for those that are
-   * free */
+/* See pins.h. The places given out are 1 .. last_place, but for those that are free. */
+typedef struct {
+  int table; /* registry reference */
   int last_place;
   int *free_places, free_count, free_size;
-  lua_Integer tick_head, tick_tail;
+} cnet_pins;
 
+/* See ticks.h. */
+typedef struct {
+  int table; /* registry reference */
+  lua_Integer head, tail;
+} cnet_tick_queue;
+
+/* What happened and was not told yet. */
+typedef struct {
   cnet_event_list deferred; /* completions that came while stopped */
   cnet_event_list closes;   /* close callbacks that came while stopped */
   cnet_event_list posted;   /* for the next turn of the loop */
   cnet_event_list due;      /* those of them that this turn delivers */
+} cnet_events;
 
+/* See immediate.h. */
+typedef struct {
+  void (*run)(cnet_runtime *rt);
+  bool pending;
+  bool left; /* of the turn that was stopped */
+  bool ref;
+} cnet_immediate_queue;
+
+/* See timer.h. */
+typedef struct {
+  struct cnet_timers *state;
+  void (*run)(cnet_runtime *rt);   /* the rest of a turn that was stopped */
+  void (*rearm)(cnet_runtime *rt); /* NULL unless they came due while stopped */
+} cnet_timer_queue;
+
+/* On luv's loop: see shared_loop.h. */
+typedef struct {
+  uv_handle_t *guard;                                             /* a handle of luv's; NULL on a loop of our own */
+  uv_handle_t *closing_next;                                      /* in a close callback: what libuv closes next */
+  int (*pcall)(lua_State *L, int nargs, int nresults, int flags); /* how luv calls its callbacks */
+} cnet_luv;
+
+struct cnet_runtime {
+  uv_loop_t *loop;
+  lua_State *L;   /* the main thread; a coroutine that called us may be gone */
+  bool open;      /* the loop exists and Lua may be called */
+  bool closed;    /* lua_close has reached us: no Lua from here on */
+  bool left_open; /* lua_close has found a socket or server open */
+  int self;       /* registry reference: the object whose internal listener runs; see emitter.h */
+  int entry;      /* registry reference: what bodies run in; see protect.h */
   const cnet_loop_ops *loop_ops;
-  struct cnet_loop_memory *memory; /* the loop, the read buffer, and the handles of the runtime itself */
+  struct cnet_loop_memory *memory; /* the loop, and the handles of the runtime itself */
   uv_async_t *wake;                /* Ctrl-C */
-  uv_handle_t *guard;              /* on luv's loop: see process/shared_loop.c; NULL on a loop of our own */
-  uv_handle_t *closing_next;       /* there, in a close callback: what libuv closes next */
-  int (*luv_pcall)(lua_State *L, int nargs, int nresults, int flags); /* how luv calls its callbacks */
-  void (*run_timers)(cnet_runtime *rt);                               /* the rest of a turn that was stopped */
-  void (*rearm_timers)(cnet_runtime *rt);                             /* NULL unless they came due while stopped */
-  void (*run_immediates)(cnet_runtime *rt);
-  bool immediates_pending;
-  bool immediates_left; /* of the turn that was stopped */
-  bool immediates_ref;
-  struct cnet_timers *timers;
-
-  const struct cnet_class *classes[CNET_CLASS_LIMIT]; /* by id; see core/class.h */
-
-  cnet_rooms rooms; /* what each room has of its own */
   char *read_buffer;
-  /* Sends what is gathered, NULL while nothing is; without Lua if L is NULL. */
+  /* Sends what is gathered, NULL while nothing is; without Lua if L is NULL. See gather.h. */
   void (*flush)(lua_State *L, cnet_runtime *rt);
-  bool in_body; /* a callback runs: it may gather */
+  cnet_turn turn;
+  cnet_pins pins;
+  cnet_tick_queue ticks;
+  cnet_events events;
+  cnet_immediate_queue immediates;
+  cnet_timer_queue timers;
+  cnet_luv luv;
+  cnet_rooms rooms;                                   /* what each room has of its own */
+  const struct cnet_class *classes[CNET_CLASS_LIMIT]; /* by id; see class.h */
 };
 
 /* User values of the runtime's userdata: an error on its way to net.run, net.run's message handler, the read buffer. */
@@ -133,18 +164,19 @@ void cnet_runtime_set_functions(lua_State *L, const luaL_Reg *functions);
 
 /* Every uv_handle_t of ours, once libuv has initialized it. On luv's loop luv looks at the data of all handles. */
 static inline void cnet_runtime_adopt(const cnet_runtime *rt, uv_handle_t *handle) {
-  handle->data = rt->guard ? rt->guard->data : NULL;
+  handle->data = rt->luv.guard ? rt->luv.guard->data : NULL;
 }
 /* Asked by every callback of libuv: must it keep out of Lua? Between the end of net.run and its return, and if a
  * callback of ours has called uv.run. What comes meanwhile waits, and the loop is told to end. */
-static inline bool cnet_runtime_holds(const cnet_runtime *rt) {
-  if (!rt->stopped && !rt->in_body) return false;
+static inline bool cnet_runtime_stop_if_held(const cnet_runtime *rt) {
+  if (!rt->turn.stopped && !rt->turn.in_body) return false;
   uv_stop(rt->loop);
   return true;
 }
 /* Has the runtime something to tell, without libuv? */
 static inline bool cnet_runtime_has_left(const cnet_runtime *rt) {
-  return rt->deferred.head || rt->closes.head || rt->posted.head || rt->tick_head != rt->tick_tail;
+  return rt->events.deferred.head || rt->events.closes.head || rt->events.posted.head ||
+         rt->ticks.head != rt->ticks.tail;
 }
 /* Is nothing open but `handles` handles? Nothing is under way then either. */
 bool cnet_runtime_has_open_only(cnet_runtime *rt, int handles);

@@ -4,13 +4,13 @@
  * table of our own, so a single argument that is a table is packed too. */
 
 static void tick_put(lua_State *L, cnet_runtime *rt) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->ticks); /* fn, argument, queue */
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->ticks.table); /* fn, argument, queue */
   lua_insert(L, -3);
-  lua_rawseti(L, -3, rt->tick_tail + 1);
-  lua_rawseti(L, -2, rt->tick_tail);
-  rt->tick_tail += 2;
+  lua_rawseti(L, -3, rt->ticks.tail + 1);
+  lua_rawseti(L, -2, rt->ticks.tail);
+  rt->ticks.tail += 2;
   lua_pop(L, 1);
-  if (rt->guard && !rt->in_body) cnet_runtime_want_ticker(rt, true);
+  if (rt->luv.guard && !rt->turn.in_body) cnet_runtime_want_ticker(rt, true);
 }
 
 void cnet_tick(lua_State *L, cnet_runtime *rt, int nargs) {
@@ -35,11 +35,11 @@ void cnet_tick_object(lua_State *L, cnet_runtime *rt, lua_CFunction fn, int inde
 }
 
 void cnet_ticks_move(lua_State *L, cnet_runtime *rt, lua_Integer from, lua_Integer to) {
-  lua_Integer n = rt->tick_tail - from, i, k;
+  lua_Integer n = rt->ticks.tail - from, i, k;
   int moved = lua_gettop(L) + 2;
   if (n <= 0 || to >= from) return;
   luaL_checkstack(L, 10, NULL);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->ticks);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt->ticks.table);
   for (i = 0; i < n; i += 2) {
     lua_rawgeti(L, moved - 1, from + i);
     lua_rawgeti(L, moved - 1, from + i + 1);
@@ -67,17 +67,17 @@ static int unpack_arguments(lua_State *L) {
 }
 
 void cnet_ticks_run(lua_State *L, cnet_runtime *rt, int queue) {
-  lua_Integer left = (rt->tick_tail - rt->tick_head) / 2;
-  while (left-- > 0 && !rt->stopped) {
+  lua_Integer left = (rt->ticks.tail - rt->ticks.head) / 2;
+  while (left-- > 0 && !rt->turn.stopped) {
     int nargs = 1;
-    lua_rawgeti(L, queue, rt->tick_head);
-    lua_rawgeti(L, queue, rt->tick_head + 1);
+    lua_rawgeti(L, queue, rt->ticks.head);
+    lua_rawgeti(L, queue, rt->ticks.head + 1);
     lua_pushnil(L);
-    lua_rawseti(L, queue, rt->tick_head);
+    lua_rawseti(L, queue, rt->ticks.head);
     lua_pushnil(L);
-    lua_rawseti(L, queue, rt->tick_head + 1);
-    rt->tick_head += 2;
-    if (rt->tick_head == rt->tick_tail && !rt->flush) rt->tick_head = rt->tick_tail = 1; /* see cnet_ticks_move */
+    lua_rawseti(L, queue, rt->ticks.head + 1);
+    rt->ticks.head += 2;
+    if (rt->ticks.head == rt->ticks.tail && !rt->flush) rt->ticks.head = rt->ticks.tail = 1; /* see cnet_ticks_move */
     if (lua_istable(L, -1)) {
       nargs = unpack_arguments(L);
     } else if (lua_isboolean(L, -1)) {

@@ -60,17 +60,17 @@ static void move_all(cnet_link *to, cnet_link *from) {
 static void run_immediates(cnet_runtime *rt) {
   cnet_immediates *queues = cnet_timer_immediates(rt->L, rt);
   turn t = {queues, true};
-  bool resumed = rt->running && !rt->in_loop;
+  bool resumed = rt->turn.running && !rt->turn.in_loop;
   if (cnet_link_empty(&queues->outstanding)) {
     if (resumed && !queues->failed) return;
     move_all(&queues->outstanding, &queues->queue);
   }
-  while (!rt->stopped && t.entered && !cnet_link_empty(&queues->outstanding)) {
+  while (!rt->turn.stopped && t.entered && !cnet_link_empty(&queues->outstanding)) {
     t.entered = false; /* and stays so if Lua has no stack left for the call: it is tried again */
     cnet_protect(rt, CNET_PHASE_CHECK, body, &t);
   }
-  queues->failed = rt->failed;
-  rt->immediates_left = !cnet_link_empty(&queues->outstanding);
+  queues->failed = rt->turn.failed;
+  rt->immediates.left = !cnet_link_empty(&queues->outstanding);
   want_check(rt, queues);
 }
 
@@ -128,7 +128,7 @@ static int net_set_immediate(lua_State *L) {
   cnet_link_append(&queues->queue, &self->link);
   queues->count++;
   set_ref(self, true);
-  rt->run_immediates = run_immediates;
+  rt->immediates.run = run_immediates;
   want_check(rt, queues);
   return 1;
 }

@@ -38,7 +38,7 @@ static void on_dispose(uv_handle_t *handle) {
 }
 
 static timers_t *timers_of(lua_State *L, cnet_runtime *rt) {
-  timers_t *timers = rt->timers;
+  timers_t *timers = rt->timers.state;
   cnet_runtime_check(L, rt);
   if (timers) return timers;
   timers = calloc(1, sizeof *timers);
@@ -51,8 +51,8 @@ static timers_t *timers_of(lua_State *L, cnet_runtime *rt) {
   uv_timer_init(rt->loop, &timers->handle);
   uv_unref((uv_handle_t *)&timers->handle);
   cnet_runtime_adopt(rt, (uv_handle_t *)&timers->handle);
-  rt->timers = timers;
-  rt->run_timers = run_timers;
+  rt->timers.state = timers;
+  rt->timers.run = run_timers;
   return timers;
 }
 
@@ -118,7 +118,7 @@ void cnet_timer_start(lua_State *L, cnet_runtime *rt, cnet_timer *timer, lua_Num
 }
 
 void cnet_timer_refresh(cnet_timer *timer) {
-  if (timer->list && !timer->rt->closed) arm(timer->rt->timers, timer);
+  if (timer->list && !timer->rt->closed) arm(timer->rt->timers.state, timer);
 }
 
 void cnet_timer_stop(cnet_timer *timer) {
@@ -127,7 +127,7 @@ void cnet_timer_stop(cnet_timer *timer) {
   if (!list) return;
   timer->list = NULL;
   if (timer->rt->closed) return;
-  timers = timer->rt->timers;
+  timers = timer->rt->timers.state;
   if (timers->running == timer) timers->running = NULL;
   if (timer->armed) {
     disarm(timers, timer);
@@ -143,7 +143,7 @@ bool cnet_timer_is_active(const cnet_timer *timer) { return timer->link.next != 
 void cnet_timer_set_ref(cnet_timer *timer, bool ref) {
   if (timer->ref == ref) return;
   timer->ref = ref;
-  if (timer->armed && !timer->rt->closed) count_ref(timer->rt->timers, ref ? 1 : -1);
+  if (timer->armed && !timer->rt->closed) count_ref(timer->rt->timers.state, ref ? 1 : -1);
 }
 
 /* ---- timers fire ---- */
@@ -172,7 +172,7 @@ static void finish(timers_t *timers) {
 
 static void fire_body(lua_State *L, void *arg) {
   cnet_timer *timer = arg;
-  timers_t *timers = timer->rt->timers;
+  timers_t *timers = timer->rt->timers.state;
   timers->entered = true;
   if (timer->done) {
     cnet_link_remove(&timer->link);
@@ -186,12 +186,12 @@ static void fire_body(lua_State *L, void *arg) {
 
 /* Goes on with the turn that `now` began: also called by net.run for the rest of a turn that was stopped. */
 static void run_timers(cnet_runtime *rt) {
-  timers_t *timers = rt->timers;
+  timers_t *timers = rt->timers.state;
   cnet_timer_list *list;
   cnet_timer *timer;
   timers->next_expiry = UINT64_MAX;
   timers->entered = true;
-  while (!rt->stopped && timers->entered && (timer = next_due(timers))) {
+  while (!rt->turn.stopped && timers->entered && (timer = next_due(timers))) {
     timers->entered = false; /* and stays so if Lua has no stack left for the call: the timer is tried again */
     cnet_protect(rt, CNET_PHASE_TIMERS, fire_body, timer);
     finish(timers);
@@ -207,17 +207,17 @@ static void run_timers(cnet_runtime *rt) {
 /* Before the loop goes on: from libuv 1.45 on a stopped turn still ends with its timers, and those that were put off
  * then would be due only after what the next turn polls. */
 static void rearm_timers(cnet_runtime *rt) {
-  uv_timer_start(&rt->timers->handle, on_timer, 0, 0);
-  rt->rearm_timers = NULL;
+  uv_timer_start(&rt->timers.state->handle, on_timer, 0, 0);
+  rt->timers.rearm = NULL;
 }
 
 static void on_timer(uv_timer_t *handle) {
   timers_t *timers = CNET_HANDLE_OWNER(timers_t, handle, handle);
   cnet_runtime *rt = timers->rt;
   if (rt->closed) return;
-  if (cnet_runtime_holds(rt) || rt->hold_timers) {
+  if (cnet_runtime_stop_if_held(rt) || rt->turn.hold_timers) {
     uv_timer_start(handle, on_timer, 1, 0); /* 0 would be due in this turn again, for ever */
-    rt->rearm_timers = rearm_timers;
+    rt->timers.rearm = rearm_timers;
     return;
   }
   timers->now = fresh_now(timers);
@@ -285,7 +285,7 @@ typedef struct {
 
 static void fire_timeout(lua_State *L, cnet_timer *timer) {
   timeout *self = CNET_TIMER_OWNER(timeout, timer, timer);
-  if (self->repeat) timer->start = fresh_now(timer->rt->timers);
+  if (self->repeat) timer->start = fresh_now(timer->rt->timers.state);
   cnet_pin_push(L, timer->rt, self);
   lua_getiuservalue(L, -1, CNET_TIMER_CALL);
   cnet_timer_run_call(L);
@@ -295,7 +295,7 @@ static void fire_timeout(lua_State *L, cnet_timer *timer) {
 static void done_timeout(cnet_timer *timer) {
   timeout *self = CNET_TIMER_OWNER(timeout, timer, timer);
   if (self->repeat) {
-    append(timer->rt->timers, timer, timer->start);
+    append(timer->rt->timers.state, timer, timer->start);
   } else if (!cnet_timer_is_active(timer)) {
     cnet_runtime *rt = timer->rt;
     cnet_timer_stop(timer);

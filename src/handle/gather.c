@@ -23,7 +23,7 @@ static void flush(lua_State *L, cnet_runtime *rt) {
   gathered *g = cnet_rooms_find(&rt->rooms, &room);
   cnet_handle *h = g->handle;
   size_t size = g->size;
-  lua_Integer tick = g->tick, last = rt->tick_tail;
+  lua_Integer tick = g->tick, last = rt->ticks.tail;
   ssize_t sent = cnet_handle_write_now(h, g->bytes, size);
   rt->flush = NULL;
   g->handle = NULL;
@@ -40,7 +40,7 @@ static void flush(lua_State *L, cnet_runtime *rt) {
 bool cnet_gather(lua_State *L, cnet_handle *h, const char *data, size_t size, size_t high_water_mark) {
   cnet_runtime *rt = h->rt;
   gathered *g;
-  if (!rt->in_body) return false;
+  if (!rt->turn.in_body) return false;
   g = cnet_rooms_get(&rt->rooms, &room);
   if (!g) return false;
   if (rt->flush && (g->handle != h || g->size + size > CAPACITY || g->size + size >= high_water_mark || size > LONGEST))
@@ -48,7 +48,7 @@ bool cnet_gather(lua_State *L, cnet_handle *h, const char *data, size_t size, si
   if (size > LONGEST || size == 0 || size >= high_water_mark || h->closing || h->listens || h->kept_error < 0 ||
       cnet_handle_write_queue(h) > 0)
     return false;
-  if (g->size == 0) g->tick = rt->tick_tail;
+  if (g->size == 0) g->tick = rt->ticks.tail;
   memcpy(g->bytes + g->size, data, size);
   g->size += size;
   g->handle = h;

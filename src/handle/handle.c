@@ -163,14 +163,14 @@ static void on_closed(uv_handle_t *uv) {
   cnet_runtime *rt = h->rt;
   if (rt->closed) {
     free(h);
-  } else if (h->on_closed || rt->in_body) { /* in a body that has called uv.run the handle may be in use */
+  } else if (h->on_closed || rt->turn.in_body) { /* in a body that has called uv.run the handle may be in use */
     h->event.deliver = h->on_closed ? closed_body : forget_body;
     h->event.drop = closed_drop;
-    if (rt->guard) {
-      uv_handle_t *before = rt->closing_next;
-      rt->closing_next = uv->next_closing;
+    if (rt->luv.guard) {
+      uv_handle_t *before = rt->luv.closing_next;
+      rt->luv.closing_next = uv->next_closing;
       cnet_deliver_close(rt, &h->event);
-      rt->closing_next = before;
+      rt->luv.closing_next = before;
     } else {
       cnet_deliver_close(rt, &h->event);
     }
@@ -259,11 +259,11 @@ static void read_body(lua_State *L, void *arg) {
 /* While the runtime is stopped there is no buffer: the bytes stay in the kernel, and poll tells of them again. */
 static void on_alloc(uv_handle_t *uv, size_t suggested, uv_buf_t *out) {
   cnet_handle *h = OWNER_OF(uv);
-  bool holds = cnet_runtime_holds(h->rt);
+  bool holds = cnet_runtime_stop_if_held(h->rt);
   (void)suggested;
   if (holds) h->held = true;
-  *out = holds || (h->rt->hold_timers && !h->held) ? uv_buf_init(NULL, 0)
-                                                   : uv_buf_init(h->rt->read_buffer, CNET_READ_BUFFER);
+  *out = holds || (h->rt->turn.hold_timers && !h->held) ? uv_buf_init(NULL, 0)
+                                                        : uv_buf_init(h->rt->read_buffer, CNET_READ_BUFFER);
 }
 
 /* Before 1.52 libuv makes up the end of a stream when poll told of data and of a hangup together and the data did not
@@ -274,7 +274,7 @@ static bool is_made_up(ssize_t nread, const uv_buf_t *buffer) { return nread == 
 static void on_read(uv_stream_t *uv, ssize_t nread, const uv_buf_t *buffer) {
   cnet_handle *h = OWNER_OF(uv);
   reading r = {h, nread, buffer->base};
-  bool holds = cnet_runtime_holds(h->rt), made_up = is_made_up(nread, buffer);
+  bool holds = cnet_runtime_stop_if_held(h->rt), made_up = is_made_up(nread, buffer);
   if (made_up || (holds && nread == UV_EOF)) uv_read_start(uv, on_alloc, on_read); /* so that poll tells of it again */
   if (nread == 0 || nread == UV_ENOBUFS || made_up || holds || h->rt->closed) return;
   h->held = false;

@@ -124,7 +124,7 @@ static void on_connection(uv_stream_t *uv, int status) {
   connection c = {h, status};
   if (status == UV_EMFILE || status == UV_ENFILE) let_clients_go(h);
   if (h->rt->closed || !h->owner) return;
-  if (!cnet_runtime_holds(h->rt)) {
+  if (!cnet_runtime_stop_if_held(h->rt)) {
     cnet_protect(h->rt, CNET_PHASE_POLL, connection_body, &c);
   } else if (!h->connection_waits) { /* libuv polls the listener no more until the client is accepted */
     h->connection_waits = true;

@@ -46,7 +46,7 @@ static int tick_waiting(lua_State *L) {
   lua_Integer next;
   bool queued = false;
   lua_settop(L, 1);
-  while (!runtime_of(L, 1)->stopped && cnet_emitter_count(L, 1, "message") > 0 &&
+  while (!runtime_of(L, 1)->turn.stopped && cnet_emitter_count(L, 1, "message") > 0 &&
          cnet_class_slot(L, 1, CNET_SLOT_IPC_WAITING) != LUA_TNIL) {
     next = cnet_get_integer(L, 2, "taken") + 1;
     lua_rawgeti(L, 2, next);

@@ -245,7 +245,7 @@ int cnet_process_exit(lua_State *L, lua_Integer code) {
     lua_pushinteger(L, code);
     cnet_emit(L, index, "exit", 1);
   }
-  self->emitter.object.rt->ever_ran = true; /* whatever is still open, the script means to end */
+  self->emitter.object.rt->turn.ever_ran = true; /* whatever is still open, the script means to end */
   lua_close(L);
   exit((int)(code & 255));
 }

@@ -164,8 +164,8 @@ static int net_use_luv(lua_State *L) {
   cnet_runtime_check(L, rt);
   lua_settop(L, 0);
   push_luv(L);
-  if (rt->guard) return 1;
-  if (rt->running) return luaL_error(L, "net.useLuv(): the loop is running: call it before net.run()");
+  if (rt->luv.guard) return 1;
+  if (rt->turn.running) return luaL_error(L, "net.useLuv(): the loop is running: call it before net.run()");
   check_luv(L, LUV, &symbols);
   loop = symbols.loop(L);
   if (luaL_getmetatable(L, "uv_loop.meta") != LUA_TTABLE || !loop)
@@ -181,7 +181,7 @@ static int net_use_luv(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &guard_key);
   status = cnet_runtime_share(rt, loop, guard, move_channel, channel);
   if (status < 0) return luaL_error(L, "net.useLuv(): %s", uv_strerror(status));
-  rt->luv_pcall = symbols.pcall;
+  rt->luv.pcall = symbols.pcall;
   *finalizer = rt;
   lua_settop(L, LUV);
   return 1;
