@@ -115,7 +115,7 @@ static void put_back(lua_State *L, int self, int client) {
 static void distribute(lua_State *L, int self);
 
 static void on_rest_is_over(lua_State *L, cnet_timer *timer) {
-  round_robin *r = CNET_TIMER_OWNER(round_robin, rest, timer);
+  round_robin *r = CNET_CONTAINER(round_robin, rest, timer);
   int self = lua_gettop(L) + 1;
   if (!r->handle) return;
   cnet_handle_push_object(L, r->handle);

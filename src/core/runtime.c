@@ -29,7 +29,7 @@ typedef struct {
 } own_handle;
 
 CNET_RIGHT_BEFORE(own_handle, disposable, uv);
-#define MEMORY_OF(handle) (CNET_HANDLE_OWNER(own_handle, uv, handle)->memory)
+#define MEMORY_OF(handle) (CNET_CONTAINER(own_handle, uv, handle)->memory)
 
 enum {
   WAKE,

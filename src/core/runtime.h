@@ -45,8 +45,8 @@ typedef struct {
   void (*dispose)(uv_handle_t *handle);
 } cnet_disposable;
 
-/* What a handle of ours is in. Its `data` does not tell: see cnet_runtime_adopt. */
-#define CNET_HANDLE_OWNER(type, field, handle) ((type *)(void *)((char *)(handle)-offsetof(type, field)))
+/* The struct of this type that has the pointer's target as its field. */
+#define CNET_CONTAINER(type, field, pointer) ((type *)(void *)((char *)(pointer)-offsetof(type, field)))
 #define CNET_RIGHT_BEFORE(type, disposable, handle) \
   _Static_assert(offsetof(type, disposable) + sizeof(cnet_disposable) == offsetof(type, handle), "right before it")
 

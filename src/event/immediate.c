@@ -37,7 +37,7 @@ typedef struct {
 
 static void body(lua_State *L, void *arg) {
   turn *t = arg;
-  immediate *self = CNET_TIMER_OWNER(immediate, link, t->queues->outstanding.next);
+  immediate *self = CNET_CONTAINER(immediate, link, t->queues->outstanding.next);
   t->entered = true;
   cnet_pin_push(L, self->object.rt, self);
   take_out(L, self);

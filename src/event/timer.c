@@ -32,7 +32,7 @@ static void on_timer(uv_timer_t *handle);
 static void run_timers(cnet_runtime *rt);
 
 static void on_dispose(uv_handle_t *handle) {
-  timers_t *timers = CNET_HANDLE_OWNER(timers_t, handle, handle);
+  timers_t *timers = CNET_CONTAINER(timers_t, handle, handle);
   cnet_timer_list_free_all(&timers->lists);
   free(timers);
 }
@@ -212,7 +212,7 @@ static void rearm_timers(cnet_runtime *rt) {
 }
 
 static void on_timer(uv_timer_t *handle) {
-  timers_t *timers = CNET_HANDLE_OWNER(timers_t, handle, handle);
+  timers_t *timers = CNET_CONTAINER(timers_t, handle, handle);
   cnet_runtime *rt = timers->rt;
   if (rt->closed) return;
   if (cnet_runtime_stop_if_held(rt) || rt->turn.hold_timers) {
@@ -284,7 +284,7 @@ typedef struct {
 } timeout;
 
 static void fire_timeout(lua_State *L, cnet_timer *timer) {
-  timeout *self = CNET_TIMER_OWNER(timeout, timer, timer);
+  timeout *self = CNET_CONTAINER(timeout, timer, timer);
   if (self->repeat) timer->start = fresh_now(timer->rt->timers.state);
   cnet_pin_push(L, timer->rt, self);
   lua_getiuservalue(L, -1, CNET_TIMER_CALL);
@@ -293,7 +293,7 @@ static void fire_timeout(lua_State *L, cnet_timer *timer) {
 
 /* Node's finally: an interval goes on even after an error, a timeout is over unless it was refreshed. */
 static void done_timeout(cnet_timer *timer) {
-  timeout *self = CNET_TIMER_OWNER(timeout, timer, timer);
+  timeout *self = CNET_CONTAINER(timeout, timer, timer);
   if (self->repeat) {
     append(timer->rt->timers.state, timer, timer->start);
   } else if (!cnet_timer_is_active(timer)) {

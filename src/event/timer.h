@@ -54,8 +54,6 @@ void cnet_timer_push_call(lua_State *L, int first);
 /* Calls the value on top. */
 void cnet_timer_run_call(lua_State *L);
 
-#define CNET_TIMER_OWNER(type, field, pointer) ((type *)(void *)((char *)(pointer)-offsetof(type, field)))
-
 /* Registers net.setTimeout, setInterval, clearTimeout, clearInterval. */
 void cnet_timer_register(lua_State *L);
 

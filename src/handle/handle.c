@@ -10,13 +10,11 @@
 #include "core/protect.h"
 #include "os/socket_file.h"
 
-#define HANDLE_OF(e) ((cnet_handle *)((char *)(e)-offsetof(cnet_handle, event)))
-#define OWNER_OF(handle) CNET_HANDLE_OWNER(cnet_handle, uv, handle)
 CNET_RIGHT_BEFORE(cnet_handle, disposable, uv);
 
 /* ---- life ---- */
 
-static void dispose(uv_handle_t *uv) { free(OWNER_OF(uv)); }
+static void dispose(uv_handle_t *uv) { free(CNET_CONTAINER(cnet_handle, uv, uv)); }
 
 static size_t size_of(cnet_handle_kind kind) {
   size_t uv = kind == CNET_HANDLE_TCP   ? sizeof(uv_tcp_t)
@@ -139,7 +137,7 @@ void cnet_handle_give_back(cnet_handle *h) {
 }
 
 static void closed_body(lua_State *L, void *arg) {
-  cnet_handle *h = HANDLE_OF(arg);
+  cnet_handle *h = CNET_CONTAINER(cnet_handle, event, arg);
   cnet_handle_closed on_closed = h->on_closed;
   int flag = h->closed_flag;
   cnet_protect_push_place(L, h->place);
@@ -149,17 +147,17 @@ static void closed_body(lua_State *L, void *arg) {
   on_closed(L, lua_gettop(L), flag);
 }
 
-static void closed_drop(cnet_event *event) { free(HANDLE_OF(event)); }
+static void closed_drop(cnet_event *event) { free(CNET_CONTAINER(cnet_handle, event, event)); }
 
 static void forget_body(lua_State *L, void *arg) {
-  cnet_handle *h = HANDLE_OF(arg);
+  cnet_handle *h = CNET_CONTAINER(cnet_handle, event, arg);
   (void)L;
   h->uv_closed = true;
   free_if_unheld(h);
 }
 
 static void on_closed(uv_handle_t *uv) {
-  cnet_handle *h = OWNER_OF(uv);
+  cnet_handle *h = CNET_CONTAINER(cnet_handle, uv, uv);
   cnet_runtime *rt = h->rt;
   if (rt->closed) {
     free(h);
@@ -258,7 +256,7 @@ static void read_body(lua_State *L, void *arg) {
 
 /* While the runtime is stopped there is no buffer: the bytes stay in the kernel, and poll tells of them again. */
 static void on_alloc(uv_handle_t *uv, size_t suggested, uv_buf_t *out) {
-  cnet_handle *h = OWNER_OF(uv);
+  cnet_handle *h = CNET_CONTAINER(cnet_handle, uv, uv);
   bool holds = cnet_runtime_stop_if_held(h->rt);
   (void)suggested;
   if (holds) h->held = true;
@@ -272,7 +270,7 @@ static void on_alloc(uv_handle_t *uv, size_t suggested, uv_buf_t *out) {
 static bool is_made_up(ssize_t nread, const uv_buf_t *buffer) { return nread == UV_EOF && !buffer->base; }
 
 static void on_read(uv_stream_t *uv, ssize_t nread, const uv_buf_t *buffer) {
-  cnet_handle *h = OWNER_OF(uv);
+  cnet_handle *h = CNET_CONTAINER(cnet_handle, uv, uv);
   reading r = {h, nread, buffer->base};
   bool holds = cnet_runtime_stop_if_held(h->rt), made_up = is_made_up(nread, buffer);
   if (made_up || (holds && nread == UV_EOF)) uv_read_start(uv, on_alloc, on_read); /* so that poll tells of it again */

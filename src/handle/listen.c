@@ -10,8 +10,6 @@
 #include "os/socket_file.h"
 #include "text/address.h"
 
-#define EVENT_HANDLE(e) CNET_HANDLE_OWNER(cnet_handle, event, e)
-
 /* ---- bind ---- */
 
 /* The option must be set between socket() and bind(): libuv 1.44 has no way to ask for it. */
@@ -76,7 +74,7 @@ static void connection_body(lua_State *L, void *arg) {
 }
 
 static void waiting_connection_body(lua_State *L, void *arg) {
-  cnet_handle *h = EVENT_HANDLE(arg);
+  cnet_handle *h = CNET_CONTAINER(cnet_handle, event, arg);
   connection c = {h, h->event.status};
   h->connection_waits = false;
   connection_body(L, &c);
@@ -120,7 +118,7 @@ static void let_clients_go(cnet_handle *h) {
 }
 
 static void on_connection(uv_stream_t *uv, int status) {
-  cnet_handle *h = CNET_HANDLE_OWNER(cnet_handle, uv, uv);
+  cnet_handle *h = CNET_CONTAINER(cnet_handle, uv, uv);
   connection c = {h, status};
   if (status == UV_EMFILE || status == UV_ENFILE) let_clients_go(h);
   if (h->rt->closed || !h->owner) return;

@@ -86,7 +86,7 @@ static void on_write(uv_write_t *uv, int status) {
 static void on_shutdown(uv_shutdown_t *uv, int status) { finish_request(uv->data, status); }
 
 static void on_connect(uv_connect_t *uv, int status) {
-  cnet_handle *h = CNET_HANDLE_OWNER(cnet_handle, uv, uv->handle);
+  cnet_handle *h = CNET_CONTAINER(cnet_handle, uv, uv->handle);
   h->connecting = NULL;
   finish_request(uv->data, status);
 }

@@ -31,8 +31,6 @@ typedef struct {
 
 CNET_RIGHT_BEFORE(running, disposable, handle);
 
-#define RUNNING_OF(e) ((running *)((char *)(e)-offsetof(running, event)))
-
 typedef struct {
   cnet_emitter emitter;
   running *running; /* NULL once it has exited, or could not be started */
@@ -120,10 +118,10 @@ static void finish(lua_State *L, child_process *p, int self) {
   tick_self(L, p, tick_close_one, self); /* even if a listener raises */
 }
 
-static void dispose(uv_handle_t *handle) { free(CNET_HANDLE_OWNER(running, handle, handle)); }
+static void dispose(uv_handle_t *handle) { free(CNET_CONTAINER(running, handle, handle)); }
 
 static void exit_body(lua_State *L, void *arg) {
-  running *r = RUNNING_OF(arg);
+  running *r = CNET_CONTAINER(running, event, arg);
   child_process *p;
   int self;
   cnet_pin_push(L, r->rt, r->pin);
@@ -144,7 +142,7 @@ static void exit_body(lua_State *L, void *arg) {
 static void exit_drop(cnet_event *event) { (void)event; /* the handle is closed with the loop */ }
 
 static void on_exit_of(uv_process_t *handle, int64_t code, int number) {
-  running *r = CNET_HANDLE_OWNER(running, handle, handle);
+  running *r = CNET_CONTAINER(running, handle, handle);
   r->over = true;
   r->code = code;
   r->signal = number;
@@ -299,7 +297,7 @@ static void follow_signal(lua_State *L, child_process *p, int self, const cnet_s
 }
 
 static void on_timeout(lua_State *L, cnet_timer *timer) {
-  running *r = (running *)((char *)timer - offsetof(running, timer));
+  running *r = CNET_CONTAINER(running, timer, timer);
   child_process *p;
   cnet_pin_push(L, r->rt, r->pin);
   p = lua_touserdata(L, -1);

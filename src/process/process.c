@@ -30,7 +30,6 @@ typedef struct {
   bool active;
 } watcher;
 
-#define WATCHER_OF(uv) CNET_HANDLE_OWNER(watcher, handle, uv)
 CNET_RIGHT_BEFORE(watcher, disposable, handle);
 
 typedef struct {
@@ -93,7 +92,7 @@ static void deliver(lua_State *L, void *arg) {
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
-  const watcher *w = WATCHER_OF(handle);
+  const watcher *w = CNET_CONTAINER(watcher, handle, handle);
   signal_event *event;
   (void)number;
   if (w->rt->closed || !w->active) return;
@@ -115,7 +114,7 @@ static void forget(watcher *w) {
 }
 
 static void dispose(uv_handle_t *handle) {
-  watcher *w = WATCHER_OF(handle);
+  watcher *w = CNET_CONTAINER(watcher, handle, handle);
   forget(w);
   free(w);
 }
