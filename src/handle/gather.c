@@ -45,7 +45,7 @@ bool cnet_gather(lua_State *L, cnet_handle *h, const char *data, size_t size, si
   if (!g) return false;
   if (rt->flush && (g->handle != h || g->size + size > CAPACITY || g->size + size >= high_water_mark || size > LONGEST))
     flush(L, rt);
-  if (size > LONGEST || size == 0 || size >= high_water_mark || h->closing || h->listens || h->kept_error < 0 ||
+  if (size > LONGEST || size == 0 || size >= high_water_mark || h->life != CNET_HANDLE_OPEN || h->kept_error < 0 ||
       cnet_handle_write_queue(h) > 0)
     return false;
   if (g->size == 0) g->tick = rt->ticks.tail;

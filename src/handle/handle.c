@@ -128,7 +128,7 @@ void cnet_handle_lend(cnet_handle *h) { h->loans++; }
 /* ---- close ---- */
 
 static void free_if_unheld(cnet_handle *h) {
-  if (h->uv_closed && h->holders == 0 && h->loans == 0) free(h);
+  if (h->life == CNET_HANDLE_CLOSED && h->holders == 0 && h->loans == 0) free(h);
 }
 
 void cnet_handle_give_back(cnet_handle *h) {
@@ -142,7 +142,7 @@ static void closed_body(lua_State *L, void *arg) {
   int flag = h->closed_flag;
   cnet_protect_push_place(L, h->place);
   cnet_handle_unpin(L, h);
-  h->uv_closed = true;
+  h->life = CNET_HANDLE_CLOSED;
   free_if_unheld(h);
   on_closed(L, lua_gettop(L), flag);
 }
@@ -152,7 +152,7 @@ static void closed_drop(cnet_event *event) { free(CNET_CONTAINER(cnet_handle, ev
 static void forget_body(lua_State *L, void *arg) {
   cnet_handle *h = CNET_CONTAINER(cnet_handle, event, arg);
   (void)L;
-  h->uv_closed = true;
+  h->life = CNET_HANDLE_CLOSED;
   free_if_unheld(h);
 }
 
@@ -173,7 +173,7 @@ static void on_closed(uv_handle_t *uv) {
       cnet_deliver_close(rt, &h->event);
     }
   } else {
-    h->uv_closed = true;
+    h->life = CNET_HANDLE_CLOSED;
     free_if_unheld(h);
   }
 }
@@ -182,12 +182,12 @@ static void on_closed(uv_handle_t *uv) {
 static bool let_go(lua_State *L, cnet_handle *h, cnet_handle_closed closed, int flag) {
   if (h->rt->flush) h->rt->flush(L, h->rt);
   h->holders--;
-  if (h->closing) { /* another holder closed it */
+  if (cnet_handle_is_closing(h)) { /* another holder closed it */
     free_if_unheld(h);
     return false;
   }
   h->owner = NULL;
-  h->closing = true;
+  h->life = CNET_HANDLE_CLOSING;
   h->fd = -1;
   h->on_closed = closed;
   h->closed_flag = flag;
@@ -199,7 +199,7 @@ static void close_uv(cnet_handle *h) {
   if (h->owns_file) cnet_socket_file_remove(&h->rt->rooms, h);
   h->owns_file = false;
   if (h->uv.handle.type == UV_UNKNOWN_HANDLE) { /* a terminal that was never opened */
-    h->uv_closed = true;
+    h->life = CNET_HANDLE_CLOSED;
     free_if_unheld(h);
   } else {
     uv_close(&h->uv.handle, on_closed);
@@ -224,11 +224,11 @@ void cnet_handle_abandon(cnet_handle *h) {
   if (h->rt->flush) h->rt->flush(NULL, h->rt); /* lua_close inside a callback that wrote */
   if (--h->holders > 0) return;
   h->owner = NULL;
-  if (h->closing) {
+  if (cnet_handle_is_closing(h)) {
     free_if_unheld(h);
   } else if (!h->rt->closed) {
     if (uv_is_active(&h->uv.handle) && uv_has_ref(&h->uv.handle)) h->rt->left_open = true;
-    h->closing = true;
+    h->life = CNET_HANDLE_CLOSING;
     h->fd = -1;
     close_uv(h);
   }
@@ -352,7 +352,7 @@ cnet_handle *cnet_handle_move(cnet_handle *h, int *status) {
   h->place = 0;
   h->owner = NULL;
   h->holders--;
-  h->closing = true;
+  h->life = CNET_HANDLE_CLOSING;
   h->fd = -1;
   close_uv(h);
   return copy;
@@ -362,11 +362,11 @@ cnet_handle *cnet_handle_move(cnet_handle *h, int *status) {
 
 int cnet_handle_fd(cnet_handle *h) {
   uv_os_fd_t fd;
-  return !h->closing && uv_fileno(&h->uv.handle, &fd) == 0 ? fd : -1;
+  return !cnet_handle_is_closing(h) && uv_fileno(&h->uv.handle, &fd) == 0 ? fd : -1;
 }
 
 void cnet_handle_ref(cnet_handle *h, bool on) {
-  if (h->closing) return;
+  if (cnet_handle_is_closing(h)) return;
   if (on) {
     uv_ref(&h->uv.handle);
   } else {

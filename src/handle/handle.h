@@ -14,6 +14,15 @@
 /* CNET_HANDLE_IPC: a pipe that carries handles besides its bytes. */
 typedef enum { CNET_HANDLE_TCP, CNET_HANDLE_PIPE, CNET_HANDLE_TTY, CNET_HANDLE_IPC } cnet_handle_kind;
 
+/* The life of a handle, in order. */
+typedef enum {
+  CNET_HANDLE_OPEN,         /* made; perhaps bound, or connected */
+  CNET_HANDLE_LISTENS,      /* it takes clients */
+  CNET_HANDLE_CLIENT_WAITS, /* the same; one of them came while no Lua may run */
+  CNET_HANDLE_CLOSING,      /* a holder has closed it: nothing may be asked of it */
+  CNET_HANDLE_CLOSED        /* libuv has done with it: it is freed once nobody holds it */
+} cnet_handle_life;
+
 typedef struct cnet_handle cnet_handle;
 
 /* What a handle tells its owner, whose object is at index self. */
@@ -37,15 +46,14 @@ struct cnet_handle {
   size_t loans;           /* to writes that carry it to another process */
   cnet_event *connecting; /* to a path: the request under way */
   int kept_error;         /* see cnet_handle_keep_error */
-  bool uv_closed, connection_waits;
   /* what each message needs, next to what libuv needs for it */
-  unsigned char kind;
-  bool reading, closing, held;
+  unsigned char kind, life; /* a cnet_handle_kind, a cnet_handle_life */
+  bool reading;
+  bool held;                     /* bytes came while no Lua may run: they are still in the kernel */
   bool no_delay : 1, pushes : 1; /* TCP_NODELAY: what its owner said, and that a long write has set it */
-  bool listens : 1;
-  bool owns_file : 1; /* among the runtime's socket files */
-  int fd;             /* once it was asked for; see handle/gather.c */
-  int place;          /* of its object among the pins, 0 while it is not pinned */
+  bool owns_file : 1;            /* among the runtime's socket files */
+  int fd;                        /* once it was asked for; see handle/gather.c */
+  int place;                     /* of its object among the pins, 0 while it is not pinned */
   cnet_runtime *rt;
   const cnet_handle_owner *owner; /* NULL once forgotten */
   cnet_disposable disposable;
@@ -57,6 +65,8 @@ struct cnet_handle {
     uv_tty_t tty;
   } uv; /* last: only as much of it as the kind needs is there */
 };
+
+static inline bool cnet_handle_is_closing(const cnet_handle *h) { return h->life >= CNET_HANDLE_CLOSING; }
 
 /* A new handle, nobody's yet; NULL with *status set if there is none. */
 cnet_handle *cnet_handle_new(cnet_runtime *rt, cnet_handle_kind kind, int *status);

@@ -25,7 +25,7 @@ static int open_reusable(cnet_handle *h, int family) {
 int cnet_handle_bind(cnet_handle *h, const char *ip, int port, unsigned flags, bool reuse_port) {
   struct sockaddr_storage address;
   int status = h->kind == CNET_HANDLE_TCP ? cnet_address_parse(ip, port, &address) : UV_EINVAL;
-  if (h->closing) return UV_EBADF;
+  if (cnet_handle_is_closing(h)) return UV_EBADF;
   if (status < 0) return status;
   if (reuse_port) status = open_reusable(h, address.ss_family);
   if (status < 0) return status;
@@ -76,7 +76,7 @@ static void connection_body(lua_State *L, void *arg) {
 static void waiting_connection_body(lua_State *L, void *arg) {
   cnet_handle *h = CNET_CONTAINER(cnet_handle, event, arg);
   connection c = {h, h->event.status};
-  h->connection_waits = false;
+  if (h->life == CNET_HANDLE_CLIENT_WAITS) h->life = CNET_HANDLE_LISTENS;
   connection_body(L, &c);
 }
 
@@ -124,8 +124,8 @@ static void on_connection(uv_stream_t *uv, int status) {
   if (h->rt->closed || !h->owner) return;
   if (!cnet_runtime_stop_if_held(h->rt)) {
     cnet_protect(h->rt, CNET_PHASE_POLL, connection_body, &c);
-  } else if (!h->connection_waits) { /* libuv polls the listener no more until the client is accepted */
-    h->connection_waits = true;
+  } else if (h->life == CNET_HANDLE_LISTENS) { /* libuv polls the listener no more until the client is accepted */
+    h->life = CNET_HANDLE_CLIENT_WAITS;
     h->event.deliver = waiting_connection_body;
     h->event.drop = waiting_connection_drop;
     cnet_deliver(h->rt, &h->event, status);
@@ -134,9 +134,9 @@ static void on_connection(uv_stream_t *uv, int status) {
 
 int cnet_handle_listen(cnet_handle *h, int backlog) {
   spare *s = cnet_rooms_get(&h->rt->rooms, &room);
-  int status = !s ? UV_ENOMEM : h->closing ? UV_EBADF : uv_listen(&h->uv.stream, backlog, on_connection);
+  int status = !s ? UV_ENOMEM : cnet_handle_is_closing(h) ? UV_EBADF : uv_listen(&h->uv.stream, backlog, on_connection);
   if (s && !s->open) open_spare(s);
-  if (status == 0) h->listens = true;
+  if (status == 0 && h->life == CNET_HANDLE_OPEN) h->life = CNET_HANDLE_LISTENS;
   return status;
 }
 

@@ -201,7 +201,7 @@ int cnet_handle_write(lua_State *L, cnet_handle *h, int self, int data, cnet_req
 int cnet_handle_shutdown(lua_State *L, cnet_handle *h, int self, cnet_request_done done) {
   request *r;
   int status;
-  if (h->listens) return UV_ENOTCONN;
+  if (h->life != CNET_HANDLE_OPEN) return UV_ENOTCONN;
   r = new_request(L, h->rt, self, self, done);
   status = uv_shutdown(&r->uv.shutdown, &h->uv.stream, on_shutdown);
   return status < 0 ? drop_request(L, r, status) : 0;
@@ -231,8 +231,9 @@ int cnet_handle_connect(lua_State *L, cnet_handle *h, int self, const char *ip, 
   request *r = NULL;
   if (status == 0) {
     r = new_request(L, h->rt, self, lua_gettop(L), done);
-    status =
-        h->closing ? UV_EBADF : uv_tcp_connect(&r->uv.connect, &h->uv.tcp, (struct sockaddr *)&address, on_connect);
+    status = cnet_handle_is_closing(h)
+                 ? UV_EBADF
+                 : uv_tcp_connect(&r->uv.connect, &h->uv.tcp, (struct sockaddr *)&address, on_connect);
     if (status < 0) drop_request(L, r, status);
   }
   lua_pop(L, 1);
@@ -267,7 +268,7 @@ int cnet_handle_connect_path(lua_State *L, cnet_handle *h, int self, const char 
   }
   r = new_request(L, h->rt, self, lua_gettop(L), done);
   lua_pop(L, 1);
-  if (h->closing) return drop_request(L, r, UV_EBADF);
+  if (cnet_handle_is_closing(h)) return drop_request(L, r, UV_EBADF);
   if (path[0] == '\0' && cnet_handle_fd(h) >= 0) return drop_request(L, r, UV_EISCONN);
   if (path[0] == '\0') { /* done at once, told in the next turn, as libuv does with other paths */
     r->event.status = cnet_handle_open_abstract(h, path, length, connect);

@@ -64,7 +64,7 @@ static int pack_socket(lua_State *L, cnet_runtime *rt, cnet_socket *s, int chann
                        cnet_packed *out) {
   int status = 1, native = lua_gettop(L) + 1;
   out->type = "net.Socket";
-  if (!s->handle || s->connecting || s->handle->closing || s->handle->listens) return 0;
+  if (!s->handle || s->connecting || s->handle->life != CNET_HANDLE_OPEN) return 0;
   if (keep_open) {
     status = push_duplicate(L, s->handle, out);
     if (status > 0) push_key(L, rt, channel, socket);

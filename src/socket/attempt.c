@@ -151,8 +151,8 @@ static int start_connect(lua_State *L, cnet_socket *s, int self, int attempt, cn
   int family = cnet_get_int(L, attempt, "family");
   size_t length;
   if (family && !has_family(address, family)) return UV_EINVAL;
-  if (s->handle->closing) return UV_EBADF; /* by a server that holds it too */
-  if (s->handle->listens) return UV_EISCONN;
+  if (cnet_handle_is_closing(s->handle)) return UV_EBADF; /* by a server that holds it too */
+  if (s->handle->life != CNET_HANDLE_OPEN) return UV_EISCONN;
   cnet_handle_pin(L, s->handle, self);
   lua_getfield(L, attempt, "plan");
   cnet_set_value(L, lua_gettop(L), "attempt", attempt);

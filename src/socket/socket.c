@@ -391,7 +391,8 @@ static bool close_handle(lua_State *L, cnet_socket *s, int self, int failed) {
   bool told;
   int status = 0;
   s->handle = NULL;
-  if (!h->closing) cnet_handle_pin(L, h, self); /* where a server has taken it over, the server is pinned */
+  if (!cnet_handle_is_closing(h))
+    cnet_handle_pin(L, h, self); /* where a server has taken it over, the server is pinned */
   if (s->reset_and_close) {
     told = cnet_handle_close_reset(L, h, emit_close, failed, &status);
   } else {
