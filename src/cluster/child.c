@@ -103,7 +103,7 @@ static void remove_listener(lua_State *L, int share) {
   int server = lua_gettop(L) + 1;
   lua_getfield(L, share, "server");
   lua_getfield(L, share, "listener");
-  cnet_emitter_off(L, ((cnet_object *)lua_touserdata(L, server))->rt, server, "listening");
+  cnet_emitter_off(L, server, "listening");
   lua_settop(L, server - 1);
 }
 
@@ -184,7 +184,6 @@ static int listener_listening(lua_State *L) { /* upvalue 2: the share */
 
 static void ask(lua_State *L, int self, const cnet_listen_options *o, const char *ip) {
   int answer = lua_gettop(L), share = answer + 1, message = answer + 2;
-  cnet_runtime *rt = ((cnet_object *)lua_touserdata(L, self))->rt;
   luaL_checkstack(L, 20, NULL);
   lua_createtable(L, 0, 8);
   cnet_wire_push(L, "queryServer");
@@ -195,7 +194,7 @@ static void ask(lua_State *L, int self, const cnet_listen_options *o, const char
   lua_pushvalue(L, share);
   cnet_emitter_push_listener(L, listener_listening, 1);
   cnet_set_value(L, share, "listener", lua_gettop(L));
-  cnet_emitter_once(L, rt, self, "listening");
+  cnet_emitter_once(L, self, "listening");
   set_asked(L, share, true);
   lua_pushvalue(L, share);
   lua_pushvalue(L, answer);
@@ -345,7 +344,7 @@ static void disconnect(lua_State *L, int worker, bool told) {
     l->left++;
     lua_pushvalue(L, servers + 1);
     cnet_emitter_push_listener(L, listener_closed, 1);
-    cnet_emitter_once(L, w->emitter.object.rt, servers + 2, "close");
+    cnet_emitter_once(L, servers + 2, "close");
     cnet_server_close(L, s, servers + 2);
     lua_settop(L, servers + 1);
   }
@@ -375,7 +374,7 @@ static int method_disconnect(lua_State *L) {
 static int listener_exit(lua_State *L) { return cnet_process_exit(L, 0); }
 
 static int method_destroy(lua_State *L) {
-  const cnet_worker *w = cnet_class_self(L, CNET_WORKER);
+  cnet_class_self(L, CNET_WORKER);
   lua_settop(L, 1);
   if (cnet_worker_has_state(L, 1, "destroying")) return 0;
   cnet_worker_set_exits_after_disconnect(L, 1, true);
@@ -384,7 +383,7 @@ static int method_destroy(lua_State *L) {
   announce_exit(L);
   cnet_worker_push_process(L, 1);
   cnet_emitter_push_listener(L, listener_exit, 0);
-  cnet_emitter_once(L, w->emitter.object.rt, 2, "disconnect");
+  cnet_emitter_once(L, 2, "disconnect");
   return 0;
 }
 
@@ -404,7 +403,6 @@ static int listener_process_disconnect(lua_State *L) {
 static void begin(lua_State *L, lua_Integer id) {
   static const cnet_wire_row acts[] = {{"newconn", act_newconn}, {"disconnect", act_disconnect}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{"disconnect", method_disconnect}, {"destroy", method_destroy}, {NULL, NULL}};
-  cnet_runtime *rt = cnet_runtime_open(L);
   int process = lua_gettop(L), top = process;
   cnet_worker_define(L);
   cnet_runtime_set_functions(L, methods);
@@ -414,7 +412,7 @@ static void begin(lua_State *L, lua_Integer id) {
   lua_pushvalue(L, -1);
   cnet_class_set_slot(L, top + 2, CNET_SLOT_CLUSTER_WORKER);
   cnet_emitter_push_listener(L, listener_process_disconnect, 0);
-  cnet_emitter_once(L, rt, process, "disconnect");
+  cnet_emitter_once(L, process, "disconnect");
   cnet_wire_open(L, top + 3, acts);
   cnet_ipc_keep(L, process);
   cnet_server_set_primary(L, &primary_ops);

@@ -17,7 +17,7 @@ cnet_cluster *cnet_cluster_push(lua_State *L) {
   lua_pop(L, 1);
   cluster = cnet_class_new(L, rt, sizeof *cluster, CNET_USERVALUES);
   cnet_emitter_init(&cluster->emitter);
-  cnet_class_dress(L, rt, &cluster_class);
+  cnet_class_dress(L, &cluster_class);
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &cluster_key);
   return cluster;

@@ -296,7 +296,7 @@ static int method_destroy(lua_State *L) {
 static void hear(lua_State *L, int emitter, const char *event, lua_CFunction fn, int worker, bool once) {
   lua_pushvalue(L, worker);
   cnet_emitter_push_listener(L, fn, 1);
-  (once ? cnet_emitter_once : cnet_emitter_on)(L, runtime_of(L, emitter), emitter, event);
+  (once ? cnet_emitter_once : cnet_emitter_on)(L, emitter, event);
 }
 
 static int tick_fork(lua_State *L) { /* (worker) */

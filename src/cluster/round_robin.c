@@ -212,7 +212,7 @@ int cnet_round_robin_open(lua_State *L, int key, int query) {
   size_t i;
   r->first = 1;
   r->rest.fire = on_rest_is_over;
-  cnet_class_dress(L, rt, &round_robin_class);
+  cnet_class_dress(L, &round_robin_class);
   lua_pushvalue(L, key);
   cnet_class_set_slot(L, self, SLOT_KEY);
   for (i = 0; i < sizeof tables / sizeof *tables; i++) {

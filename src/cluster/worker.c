@@ -101,16 +101,15 @@ static int listener_error(lua_State *L) { return emit_again(L, "error"); }
 static int listener_message(lua_State *L) { return emit_again(L, "message"); }
 
 void cnet_worker_attach(lua_State *L, int worker, int process) {
-  cnet_runtime *rt = ((cnet_object *)lua_touserdata(L, worker))->rt;
   cnet_set_value(L, worker, "process", process);
   lua_pushvalue(L, process);
   cnet_class_set_slot(L, worker, CNET_SLOT_WORKER_PROCESS);
   lua_pushvalue(L, worker);
   cnet_emitter_push_listener(L, listener_error, 1);
-  cnet_emitter_on(L, rt, process, "error");
+  cnet_emitter_on(L, process, "error");
   lua_pushvalue(L, worker);
   cnet_emitter_push_listener(L, listener_message, 1);
-  cnet_emitter_on(L, rt, process, "message");
+  cnet_emitter_on(L, process, "message");
 }
 
 /* ---- the class ---- */
@@ -120,7 +119,7 @@ cnet_worker *cnet_worker_push(lua_State *L, lua_Integer id, const char *state) {
   cnet_worker *worker = cnet_class_new(L, rt, sizeof *worker, CNET_USERVALUES);
   int self = lua_gettop(L);
   cnet_emitter_init(&worker->emitter);
-  cnet_class_dress(L, rt, &worker_class);
+  cnet_class_dress(L, &worker_class);
   cnet_set_integer(L, self, "id", id);
   cnet_worker_set_state(L, self, state);
   return worker;

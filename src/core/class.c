@@ -207,8 +207,7 @@ void *cnet_class_new(lua_State *L, cnet_runtime *rt, size_t size, int uservalues
   return object;
 }
 
-void cnet_class_dress(lua_State *L, cnet_runtime *rt, const cnet_class *class) {
-  (void)rt;
+void cnet_class_dress(lua_State *L, const cnet_class *class) {
   ((cnet_object *)lua_touserdata(L, -1))->class = class;
   lua_rawgetp(L, LUA_REGISTRYINDEX, class);
   lua_setmetatable(L, -2);

@@ -78,7 +78,7 @@ void cnet_class_define(lua_State *L, const cnet_class *class);
  * no class until cnet_class_dress: its state must be consistent first. Raises once the runtime is closed. */
 void *cnet_class_new(lua_State *L, cnet_runtime *rt, size_t size, int uservalues);
 /* Makes the object on top one of the class. */
-void cnet_class_dress(lua_State *L, cnet_runtime *rt, const cnet_class *class);
+void cnet_class_dress(lua_State *L, const cnet_class *class);
 /* The object at index if it is one of the class or of a child; else NULL. Needs the caller's runtime. */
 void *cnet_class_test(lua_State *L, cnet_runtime *rt, int index, cnet_class_id id);
 /* The class of the object at index, NULL if it is none of ours. */

@@ -43,29 +43,25 @@ void cnet_abort_push_error(lua_State *L, int index) {
   lua_setfield(L, -2, "cause");
 }
 
-void cnet_abort_add(lua_State *L, cnet_runtime *rt, int index) {
-  cnet_emitter_once(L, rt, lua_absindex(L, index), "abort");
-}
+void cnet_abort_add(lua_State *L, int index) { cnet_emitter_once(L, lua_absindex(L, index), "abort"); }
 
-void cnet_abort_remove(lua_State *L, cnet_runtime *rt, int index) {
-  cnet_emitter_off(L, rt, lua_absindex(L, index), "abort");
-}
+void cnet_abort_remove(lua_State *L, int index) { cnet_emitter_off(L, lua_absindex(L, index), "abort"); }
 
 static int forget_signal(lua_State *L) { /* upvalues: 2 the signal, 3 its listener */
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_pushvalue(L, lua_upvalueindex(3));
-  cnet_abort_remove(L, cnet_runtime_of(L), 1);
+  cnet_abort_remove(L, 1);
   return 0;
 }
 
-void cnet_abort_add_until(lua_State *L, cnet_runtime *rt, int index, int emitter, const char *event) {
+void cnet_abort_add_until(lua_State *L, int index, int emitter, const char *event) {
   lua_pushvalue(L, -1);
-  cnet_abort_add(L, rt, index);
+  cnet_abort_add(L, index);
   lua_pushvalue(L, index);
   lua_insert(L, -2);
   cnet_emitter_push_listener(L, forget_signal, 2);
-  cnet_emitter_once(L, rt, emitter, event);
+  cnet_emitter_once(L, emitter, event);
 }
 
 /* ---- 'abort' ---- */
@@ -146,7 +142,6 @@ static int get_onabort(lua_State *L) {
 
 /* As in Node, what is no function takes the handler away. */
 static int set_onabort(lua_State *L) {
-  cnet_runtime *rt = cnet_runtime_of(L);
   bool was, is = lua_isfunction(L, 3);
   cnet_class_self(L, CNET_ABORT_SIGNAL);
   lua_settop(L, 3);
@@ -160,9 +155,9 @@ static int set_onabort(lua_State *L) {
   if (was == is) return 0;
   cnet_emitter_push_listener(L, on_abort, 0);
   if (is) {
-    cnet_emitter_on(L, rt, 1, "abort");
+    cnet_emitter_on(L, 1, "abort");
   } else {
-    cnet_emitter_off(L, rt, 1, "abort");
+    cnet_emitter_off(L, 1, "abort");
   }
   return 0;
 }
@@ -195,14 +190,14 @@ static int method_add_event_listener(lua_State *L) {
   there = lua_tointeger(L, -1) > 0;
   lua_settop(L, 3);
   if (there) return 0;
-  (once ? cnet_emitter_once : cnet_emitter_on)(L, rt, 1, lua_tostring(L, 2));
+  (once ? cnet_emitter_once : cnet_emitter_on)(L, 1, lua_tostring(L, 2));
   return 0;
 }
 
 static int method_remove_event_listener(lua_State *L) {
   check_event(L);
   lua_settop(L, 3);
-  cnet_emitter_off(L, cnet_runtime_of(L), 1, lua_tostring(L, 2));
+  cnet_emitter_off(L, 1, lua_tostring(L, 2));
   return 0;
 }
 
@@ -278,9 +273,9 @@ static int construct_controller(lua_State *L) {
   cnet_class_new(L, rt, sizeof(abort_controller), CNET_USERVALUES);
   signal = cnet_class_new(L, rt, sizeof *signal, CNET_USERVALUES);
   cnet_emitter_init(&signal->emitter);
-  cnet_class_dress(L, rt, &signal_class);
+  cnet_class_dress(L, &signal_class);
   cnet_class_set_slot(L, -2, CONTROLLER_SIGNAL);
-  cnet_class_dress(L, rt, &controller_class);
+  cnet_class_dress(L, &controller_class);
   return 1;
 }
 

@@ -17,11 +17,11 @@ void cnet_abort_push_reason(lua_State *L, int index);
 void cnet_abort_push_error(lua_State *L, int index);
 /* Pops a listener (see cnet_emitter_push_listener) and adds it for one 'abort', or removes it. The listener finds the
  * signal by cnet_emitter_push_self. */
-void cnet_abort_add(lua_State *L, cnet_runtime *rt, int index);
-void cnet_abort_remove(lua_State *L, cnet_runtime *rt, int index);
+void cnet_abort_add(lua_State *L, int index);
+void cnet_abort_remove(lua_State *L, int index);
 /* Pops a listener and adds it for one 'abort'; it is removed again at the event of the emitter at index emitter,
  * which a signal that lives longer would keep alive otherwise. */
-void cnet_abort_add_until(lua_State *L, cnet_runtime *rt, int index, int emitter, const char *event);
+void cnet_abort_add_until(lua_State *L, int index, int emitter, const char *event);
 
 /* Registers net.AbortController and net.AbortSignal in the table on top. */
 void cnet_abort_register(lua_State *L);

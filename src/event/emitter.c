@@ -245,9 +245,8 @@ void *cnet_emitter_push_self(lua_State *L, cnet_class_id id) {
 
 /* ---- adding ---- */
 
-static void hook(lua_State *L, cnet_runtime *rt, int self, int name, cnet_listener_change change) {
+static void hook(lua_State *L, int self, int name, cnet_listener_change change) {
   const cnet_class *class = ((cnet_object *)lua_touserdata(L, self))->class;
-  (void)rt;
   if (class->on_listeners) class->on_listeners(L, self, name, change);
 }
 
@@ -291,12 +290,12 @@ static void insert_listener(lua_State *L, int fn, bool front) {
 
 static bool has_listeners(lua_State *L, int self, const char *event) { return cnet_emitter_count(L, self, event) > 0; }
 
-static void emit_change(lua_State *L, cnet_runtime *rt, int self, const char *event, int name, int fn) {
+static void emit_change(lua_State *L, int self, const char *event, int name, int fn) {
   if (!((cnet_emitter *)lua_touserdata(L, self))->watched || !has_listeners(L, self, event)) return;
   lua_pushstring(L, event);
   lua_pushvalue(L, name);
   push_unwrapped(L, fn);
-  emit(L, rt, self, 2);
+  emit(L, ((cnet_object *)lua_touserdata(L, self))->rt, self, 2);
 }
 
 static void watch(lua_State *L, int self, int name) {
@@ -307,10 +306,10 @@ static void watch(lua_State *L, int self, int name) {
 }
 
 /* Adds the function at index fn, which may be a once wrapper. */
-static void add(lua_State *L, cnet_runtime *rt, int self, int name, int fn, bool front) {
+static void add(lua_State *L, int self, int name, int fn, bool front) {
   int top = lua_gettop(L), all = top + 1, list = top + 2, old = top + 3, type;
   luaL_checkstack(L, 16, NULL);
-  emit_change(L, rt, self, "newListener", name, fn);
+  emit_change(L, self, "newListener", name, fn);
   watch(L, self, name);
   push_listeners_table(L, self);
   lua_pushvalue(L, name);
@@ -376,7 +375,7 @@ static void take_out(lua_State *L, int self, int name, int list, lua_Integer i) 
 }
 
 /* Removes the function at index fn; tells whether it was there. */
-static bool remove_listener(lua_State *L, cnet_runtime *rt, int self, int name, int fn) {
+static bool remove_listener(lua_State *L, int self, int name, int fn) {
   int top = lua_gettop(L), type;
   bool found = false;
   luaL_checkstack(L, 16, NULL);
@@ -395,7 +394,7 @@ static bool remove_listener(lua_State *L, cnet_runtime *rt, int self, int name, 
     if (found) take_out(L, self, name, top + 1, i);
   }
   lua_settop(L, top);
-  if (found) emit_change(L, rt, self, "removeListener", name, fn);
+  if (found) emit_change(L, self, "removeListener", name, fn);
   return found;
 }
 
@@ -409,9 +408,8 @@ static int once_wrapper(lua_State *L) {
   lua_pushvalue(L, lua_upvalueindex(ONCE_NAME));
   lua_getstack(L, 0, &ar);
   lua_getinfo(L, "f", &ar); /* this very wrapper */
-  remove_listener(L, rt, nargs + 1, nargs + 2, nargs + 3);
-  hook(L, rt, nargs + 1, nargs + 2,
-       CNET_LISTENER_REMOVED); /* as in Node, even if a listener before it has removed it */
+  remove_listener(L, nargs + 1, nargs + 2, nargs + 3);
+  hook(L, nargs + 1, nargs + 2, CNET_LISTENER_REMOVED); /* as in Node, even if a listener before it has removed it */
   lua_pushboolean(L, 1);
   lua_replace(L, lua_upvalueindex(ONCE_FIRED));
   lua_settop(L, nargs + 1);
@@ -435,7 +433,7 @@ static void wrap_once(lua_State *L, int self, int name) {
 
 /* Removes all listeners of the event that are there by now. As in Node it is one removal to whoever changes with the
  * listeners; but where somebody hears of it, it is one for each, the last one first. */
-static void clear_event(lua_State *L, cnet_runtime *rt, int self, int name) {
+static void clear_event(lua_State *L, int self, int name) {
   int top = lua_gettop(L), i, n = 1;
   luaL_checkstack(L, 16, NULL);
   if (push_entry(L, self, name) == LUA_TNIL) {
@@ -454,13 +452,13 @@ static void clear_event(lua_State *L, cnet_runtime *rt, int self, int name) {
     lua_remove(L, top + 1);
   }
   for (i = n; i >= 1; i--) {
-    remove_listener(L, rt, self, name, top + i);
-    hook(L, rt, self, name, CNET_LISTENER_REMOVED);
+    remove_listener(L, self, name, top + i);
+    hook(L, self, name, CNET_LISTENER_REMOVED);
   }
   lua_settop(L, top);
 }
 
-static void clear_all(lua_State *L, cnet_runtime *rt, int self) {
+static void clear_all(lua_State *L, int self) {
   int top = lua_gettop(L), names, remove_listener_name;
   lua_Integer i, n;
   bool told = has_listeners(L, self, "removeListener");
@@ -477,12 +475,12 @@ static void clear_all(lua_State *L, cnet_runtime *rt, int self) {
   for (i = 1; i <= n; i++) {
     lua_rawgeti(L, names, i);
     if (!lua_rawequal(L, -1, remove_listener_name)) {
-      clear_event(L, rt, self, lua_gettop(L));
-      if (told) hook(L, rt, self, lua_gettop(L), CNET_LISTENERS_CLEARED); /* Node clears them one by one then */
+      clear_event(L, self, lua_gettop(L));
+      if (told) hook(L, self, lua_gettop(L), CNET_LISTENERS_CLEARED); /* Node clears them one by one then */
     }
     lua_pop(L, 1);
   }
-  clear_event(L, rt, self, remove_listener_name);
+  clear_event(L, self, remove_listener_name);
   lua_settop(L, top);
 }
 
@@ -496,8 +494,8 @@ static int add_method(lua_State *L, bool once, bool front) {
   cnet_strict_event(L, rt, 1, 2);
   lua_settop(L, 3);
   if (once) wrap_once(L, 1, 2);
-  add(L, rt, 1, 2, 3, front);
-  hook(L, rt, 1, 2, front ? CNET_LISTENER_PREPENDED : CNET_LISTENER_ADDED);
+  add(L, 1, 2, 3, front);
+  hook(L, 1, 2, front ? CNET_LISTENER_PREPENDED : CNET_LISTENER_ADDED);
   lua_settop(L, 1);
   return 1;
 }
@@ -517,8 +515,8 @@ static int method_remove_listener(lua_State *L) {
   check_listener(L, 3);
   cnet_strict_event(L, rt, 1, 2);
   lua_settop(L, 3);
-  remove_listener(L, rt, 1, 2, 3);
-  hook(L, rt, 1, 2, CNET_LISTENER_REMOVED);
+  remove_listener(L, 1, 2, 3);
+  hook(L, 1, 2, CNET_LISTENER_REMOVED);
   lua_settop(L, 1);
   return 1;
 }
@@ -528,13 +526,13 @@ static int method_remove_all_listeners(lua_State *L) {
   cnet_class_self(L, CNET_EVENT_EMITTER);
   lua_settop(L, 2);
   if (lua_isnil(L, 2)) {
-    clear_all(L, rt, 1);
-    hook(L, rt, 1, 0, CNET_LISTENERS_CLEARED);
+    clear_all(L, 1);
+    hook(L, 1, 0, CNET_LISTENERS_CLEARED);
   } else {
     check_name(L, 2);
     cnet_strict_event(L, rt, 1, 2);
-    clear_event(L, rt, 1, 2);
-    hook(L, rt, 1, 2, CNET_LISTENERS_CLEARED);
+    clear_event(L, 1, 2);
+    hook(L, 1, 2, CNET_LISTENERS_CLEARED);
   }
   lua_settop(L, 1);
   return 1;
@@ -633,7 +631,7 @@ static int method_get_max_listeners(lua_State *L) {
 
 /* ---- for the other modules ---- */
 
-static void add_internal(lua_State *L, cnet_runtime *rt, int self, const char *event, bool once) {
+static void add_internal(lua_State *L, int self, const char *event, bool once) {
   int fn = lua_gettop(L), name = fn + 1;
   lua_pushstring(L, event);
   if (once) {
@@ -641,24 +639,20 @@ static void add_internal(lua_State *L, cnet_runtime *rt, int self, const char *e
     wrap_once(L, self, name);
     lua_replace(L, fn);
   }
-  add(L, rt, self, name, fn, false);
-  hook(L, rt, self, name, CNET_LISTENER_ADDED);
+  add(L, self, name, fn, false);
+  hook(L, self, name, CNET_LISTENER_ADDED);
   lua_settop(L, fn - 1);
 }
 
-void cnet_emitter_on(lua_State *L, cnet_runtime *rt, int self, const char *event) {
-  add_internal(L, rt, self, event, false);
-}
+void cnet_emitter_on(lua_State *L, int self, const char *event) { add_internal(L, self, event, false); }
 
-void cnet_emitter_once(lua_State *L, cnet_runtime *rt, int self, const char *event) {
-  add_internal(L, rt, self, event, true);
-}
+void cnet_emitter_once(lua_State *L, int self, const char *event) { add_internal(L, self, event, true); }
 
-void cnet_emitter_off(lua_State *L, cnet_runtime *rt, int self, const char *event) {
+void cnet_emitter_off(lua_State *L, int self, const char *event) {
   int fn = lua_gettop(L);
   lua_pushstring(L, event);
-  remove_listener(L, rt, self, fn + 1, fn);
-  hook(L, rt, self, fn + 1, CNET_LISTENER_REMOVED);
+  remove_listener(L, self, fn + 1, fn);
+  hook(L, self, fn + 1, CNET_LISTENER_REMOVED);
   lua_settop(L, fn - 1);
 }
 
@@ -696,7 +690,7 @@ static int construct(lua_State *L) {
   cnet_runtime *rt = cnet_runtime_open(L);
   cnet_emitter *emitter = cnet_class_new(L, rt, sizeof *emitter, CNET_USERVALUES);
   cnet_emitter_init(emitter);
-  cnet_class_dress(L, rt, &cnet_emitter_class);
+  cnet_class_dress(L, &cnet_emitter_class);
   return 1;
 }
 

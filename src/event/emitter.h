@@ -25,10 +25,10 @@ bool cnet_emit(lua_State *L, int self, const char *event, int nargs);
 /* The same for the class's hot event, with one argument. */
 bool cnet_emit_hot(lua_State *L, int self, const cnet_class *class);
 /* Adds the function on top, which it pops, as a listener: what class hooks and 'newListener' see, sees it. */
-void cnet_emitter_on(lua_State *L, cnet_runtime *rt, int self, const char *event);
-void cnet_emitter_once(lua_State *L, cnet_runtime *rt, int self, const char *event);
+void cnet_emitter_on(lua_State *L, int self, const char *event);
+void cnet_emitter_once(lua_State *L, int self, const char *event);
 /* Removes the function on top, which it pops. */
-void cnet_emitter_off(lua_State *L, cnet_runtime *rt, int self, const char *event);
+void cnet_emitter_off(lua_State *L, int self, const char *event);
 /* Calls a method of net.EventEmitter itself, with the nargs arguments on top, self being the first; leaves one result.
  */
 void cnet_emitter_call(lua_State *L, const char *method, int nargs);

@@ -122,7 +122,7 @@ static int net_set_immediate(lua_State *L) {
   self = cnet_class_new(L, rt, sizeof *self, CNET_USERVALUES);
   lua_insert(L, -2);
   lua_setiuservalue(L, -2, CNET_TIMER_CALL);
-  cnet_class_dress(L, rt, &immediate_class);
+  cnet_class_dress(L, &immediate_class);
   cnet_pin(L, rt, self, -1);
   self->queues = queues;
   cnet_link_append(&queues->queue, &self->link);

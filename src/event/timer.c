@@ -381,7 +381,7 @@ static int new_timeout(lua_State *L, bool repeat) {
   self->repeat = repeat;
   lua_insert(L, -2);
   lua_setiuservalue(L, -2, CNET_TIMER_CALL);
-  cnet_class_dress(L, rt, &timeout_class);
+  cnet_class_dress(L, &timeout_class);
   start_timeout(L, self, -1);
   return 1;
 }

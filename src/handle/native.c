@@ -63,7 +63,7 @@ static const cnet_class native_class = {.id = CNET_NATIVE,
 
 cnet_native *cnet_native_push(lua_State *L, cnet_runtime *rt) {
   cnet_native *n = cnet_class_new(L, rt, sizeof *n, CNET_USERVALUES);
-  cnet_class_dress(L, rt, &native_class);
+  cnet_class_dress(L, &native_class);
   return n;
 }
 

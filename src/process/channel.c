@@ -560,7 +560,7 @@ cnet_channel *cnet_channel_push(lua_State *L, int native, int target, const cnet
   c->owner = owner;
   c->first = c->last = 1;
   c->connected = true;
-  cnet_class_dress(L, n->object.rt, &channel_class);
+  cnet_class_dress(L, &channel_class);
   lua_pushvalue(L, target);
   cnet_class_set_slot(L, channel, CNET_SLOT_CHANNEL_TARGET);
   c->handle = cnet_native_take(n);

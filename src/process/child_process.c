@@ -237,7 +237,7 @@ static void take_pipes(lua_State *L, child_process *p, int self, int pipes, cons
         p->closes_needed++;
         lua_pushvalue(L, self);
         cnet_emitter_push_listener(L, listener_output_closed, 1);
-        cnet_emitter_on(L, runtime_of(p), lua_gettop(L) - 1, "close");
+        cnet_emitter_on(L, lua_gettop(L) - 1, "close");
       }
       lua_rawseti(L, stdio, i + 1);
     }
@@ -292,7 +292,7 @@ static void follow_signal(lua_State *L, child_process *p, int self, const cnet_s
     cnet_tick(L, runtime_of(p), 0);
   } else {
     /* what could not be started never exits; Node leaves its listener there */
-    cnet_abort_add_until(L, runtime_of(p), spawn->signal, self, p->running ? "exit" : "close");
+    cnet_abort_add_until(L, spawn->signal, self, p->running ? "exit" : "close");
   }
 }
 
@@ -325,7 +325,7 @@ void cnet_child_process_fork(lua_State *L, int script, int args, int options) {
   self = top + 1;
   cnet_emitter_init(&p->emitter);
   p->closes_needed = 1;
-  cnet_class_dress(L, rt, &cnet_child_process_class);
+  cnet_class_dress(L, &cnet_child_process_class);
   cnet_spawn_read_fork(L, script, args, options, &spawn);
   lua_pushstring(L, spawn.uv.file);
   cnet_class_set_slot(L, self, SLOT_FILE);

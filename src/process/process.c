@@ -353,7 +353,7 @@ void cnet_process_register(lua_State *L) {
     lua_pop(L, 2);
     self = cnet_class_new(L, rt, sizeof *self, CNET_USERVALUES);
     cnet_emitter_init(&self->emitter);
-    cnet_class_dress(L, rt, &process_class);
+    cnet_class_dress(L, &process_class);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &process_key);
     open_channel(L, lua_gettop(L));

@@ -190,7 +190,7 @@ static socket_list *push_list(lua_State *L, int channel, int key) {
     lua_pop(L, 1);
     l = cnet_class_new(L, rt, sizeof *l, CNET_USERVALUES);
     l->group.on_left = on_socket_left;
-    cnet_class_dress(L, rt, &list_class);
+    cnet_class_dress(L, &list_class);
     lua_pushvalue(L, channel);
     cnet_class_set_slot(L, lists + 1, SLOT_LIST_CHANNEL);
     lua_pushvalue(L, key);

@@ -372,7 +372,7 @@ static void use_signal(lua_State *L, cnet_server *s, int self, int options) {
   if (cnet_abort_is_aborted(L, signal)) {
     cnet_tick(L, rt, 0);
   } else {
-    cnet_abort_add_until(L, rt, signal, self, "close");
+    cnet_abort_add_until(L, signal, self, "close");
   }
   lua_settop(L, top);
 }
@@ -394,7 +394,7 @@ int cnet_server_method_listen(lua_State *L) {
   if (s->collected) luaL_error(L, "the server was collected"); /* nobody would close the handle */
   if (callback) {
     lua_pushvalue(L, callback);
-    cnet_emitter_once(L, cnet_server_runtime(s), 1, "listening");
+    cnet_emitter_once(L, 1, "listening");
   }
   s->listening_id++; /* as in Node also if the arguments are refused: a lookup that is under way is given up */
   s->beginning = false;

@@ -27,7 +27,7 @@ static int method_close(lua_State *L) {
   lua_settop(L, 2);
   if (lua_isfunction(L, 2)) {
     if (!cnet_server_is_listening(s)) cnet_emitter_push_listener(L, listener_not_running, 1);
-    cnet_emitter_once(L, cnet_server_runtime(s), 1, "close");
+    cnet_emitter_once(L, 1, "close");
   }
   cnet_server_close(L, s, 1);
   lua_settop(L, 1);
@@ -206,7 +206,7 @@ static cnet_server *new_server(lua_State *L, cnet_runtime *rt, int options) {
   cnet_server_init_connections(s);
   read_options(L, rt, options, &s->accept);
   if (options) read_block_list(L, rt, options, lua_gettop(L));
-  cnet_class_dress(L, rt, &cnet_server_class);
+  cnet_class_dress(L, &cnet_server_class);
   return s;
 }
 
@@ -228,7 +228,7 @@ static int construct(lua_State *L) {
   new_server(L, rt, lua_istable(L, 1) ? 1 : 0);
   if (listener) {
     lua_pushvalue(L, listener);
-    cnet_emitter_on(L, rt, 3, "connection");
+    cnet_emitter_on(L, 3, "connection");
   }
   return 1;
 }

@@ -175,7 +175,7 @@ static void use_signal(lua_State *L, cnet_socket *s, int self, int options) {
       lua_pushvalue(L, self);
       lua_pushvalue(L, signal);
       cnet_emitter_push_listener(L, listener_abort, 2);
-      cnet_abort_add_until(L, rt, signal, self, "close");
+      cnet_abort_add_until(L, signal, self, "close");
     }
   }
   lua_pop(L, 1);
@@ -350,7 +350,7 @@ static int method_destroy_soon(lua_State *L) {
     cnet_stream_destroy(L, &s->stream, 1, 0);
   } else {
     cnet_emitter_push_listener(L, listener_destroy, 0);
-    cnet_emitter_once(L, cnet_stream_runtime(&s->stream), 1, "finish");
+    cnet_emitter_once(L, 1, "finish");
   }
   return 0;
 }
@@ -372,7 +372,7 @@ static int method_reset_and_destroy(lua_State *L) {
     cnet_error_push(L, "TypeError", "ERR_INVALID_HANDLE_TYPE", "This handle type cannot be sent");
     return cnet_error_throw(L);
   } else if (s->connecting) {
-    cnet_socket_once_connected(L, s, 1, listener_reset);
+    cnet_socket_once_connected(L, 1, listener_reset);
   } else {
     s->reset_and_close = true;
     cnet_stream_destroy(L, &s->stream, 1, 0);
@@ -382,8 +382,8 @@ static int method_reset_and_destroy(lua_State *L) {
 }
 
 void cnet_socket_forget_last_life(lua_State *L, cnet_socket *s, int self) {
-  cnet_socket_forget_listener(L, s, self, "finish", listener_destroy);
-  cnet_socket_forget_listener(L, s, self, "connect", listener_reset);
+  cnet_socket_forget_listener(L, self, "finish", listener_destroy);
+  cnet_socket_forget_listener(L, self, "connect", listener_reset);
   cnet_socket_forget_waiting(L, s, self);
 }
 

@@ -506,7 +506,7 @@ static void connect_socket(lua_State *L, int self) {
   cnet_strict_options(L, cnet_stream_runtime(&s->stream), options, "connect", cnet_socket_option_names, "");
   if (!lua_isnil(L, callback)) {
     lua_pushvalue(L, callback);
-    cnet_emitter_once(L, cnet_stream_runtime(&s->stream), self, "connect");
+    cnet_emitter_once(L, self, "connect");
   }
   lua_getfield(L, options, "port");
   lua_getfield(L, options, "path");

@@ -131,7 +131,7 @@ static int set_ref(lua_State *L, bool on) {
     cnet_handle_ref(s->handle, on);
   } else {
     cnet_emitter_push_listener(L, on ? listener_ref : listener_unref, 0);
-    cnet_emitter_once(L, cnet_stream_runtime(&s->stream), 1, "connect");
+    cnet_emitter_once(L, 1, "connect");
   }
   return 1;
 }
@@ -174,7 +174,6 @@ static lua_Number change_timeout(lua_State *L, cnet_socket *s, int index) {
 
 static int method_set_timeout(lua_State *L) {
   cnet_socket *s = self_socket(L);
-  cnet_runtime *rt = cnet_stream_runtime(&s->stream);
   lua_Number ms;
   lua_settop(L, 3);
   if (s->stream.state & CNET_DESTROYED) {
@@ -185,7 +184,7 @@ static int method_set_timeout(lua_State *L) {
   if (!lua_isnil(L, 3)) {
     cnet_check_function(L, 3, "callback");
     lua_pushvalue(L, 3);
-    (ms > 0 ? cnet_emitter_once : cnet_emitter_off)(L, rt, 1, "timeout");
+    (ms > 0 ? cnet_emitter_once : cnet_emitter_off)(L, 1, "timeout");
   }
   lua_settop(L, 1);
   return 1;

@@ -59,16 +59,16 @@ void cnet_socket_touch(lua_State *L, cnet_socket *s, int self) {
 
 static int listener_read(lua_State *L);
 
-void cnet_socket_once_connected(lua_State *L, cnet_socket *s, int self, lua_CFunction fn) {
+void cnet_socket_once_connected(lua_State *L, int self, lua_CFunction fn) {
   cnet_emitter_push_listener(L, fn, 0);
-  cnet_emitter_once(L, cnet_stream_runtime(&s->stream), self, "connect");
+  cnet_emitter_once(L, self, "connect");
 }
 
 static void socket_read(lua_State *L, cnet_stream *stream, int self) {
   cnet_socket *s = (cnet_socket *)stream;
   int status;
   if (s->connecting || !s->handle) {
-    cnet_socket_once_connected(L, s, self, listener_read);
+    cnet_socket_once_connected(L, self, listener_read);
   } else if (!s->handle->reading) {
     status = cnet_handle_read_start(s->handle);
     if (status < 0) {
@@ -227,7 +227,7 @@ static int listener_write(lua_State *L) {
   lua_settop(L, 0);
   s = cnet_emitter_push_self(L, CNET_SOCKET);
   cnet_emitter_push_listener(L, listener_closed_before_connection, 0);
-  cnet_emitter_off(L, cnet_runtime_of(L), 1, "close");
+  cnet_emitter_off(L, 1, "close");
   if (cnet_class_slot(L, 1, CNET_SLOT_WAITING) == LUA_TNIL) return 0;
   lua_pushnil(L);
   cnet_class_set_slot(L, 1, CNET_SLOT_WAITING);
@@ -237,7 +237,6 @@ static int listener_write(lua_State *L) {
 
 static void socket_write(lua_State *L, cnet_stream *stream, int self, int data) {
   cnet_socket *s = (cnet_socket *)stream;
-  cnet_runtime *rt = cnet_stream_runtime(stream);
   size_t size = size_of_data(L, data);
   bool async;
   int status;
@@ -245,9 +244,9 @@ static void socket_write(lua_State *L, cnet_stream *stream, int self, int data) 
     s->pending_bytes = size;
     lua_pushvalue(L, data);
     cnet_class_set_slot(L, self, CNET_SLOT_WAITING);
-    cnet_socket_once_connected(L, s, self, listener_write);
+    cnet_socket_once_connected(L, self, listener_write);
     cnet_emitter_push_listener(L, listener_closed_before_connection, 0);
-    cnet_emitter_once(L, rt, self, "close");
+    cnet_emitter_once(L, self, "close");
     return;
   }
   s->pending_bytes = 0;
@@ -289,7 +288,7 @@ static void socket_final(lua_State *L, cnet_stream *stream, int self) {
   int status;
   if (!s->handle || s->connecting) {
     s->final_waits = true;
-    cnet_socket_once_connected(L, s, self, listener_final);
+    cnet_socket_once_connected(L, self, listener_final);
     return;
   }
   status = cnet_handle_shutdown(L, s->handle, self, on_shutdown);
@@ -312,12 +311,12 @@ static int listener_final(lua_State *L) {
 
 /* ---- another life ---- */
 
-void cnet_socket_forget_listener(lua_State *L, cnet_socket *s, int self, const char *event, lua_CFunction fn) {
+void cnet_socket_forget_listener(lua_State *L, int self, const char *event, lua_CFunction fn) {
   lua_Integer n, left = cnet_emitter_count(L, self, event);
   do {
     n = left;
     cnet_emitter_push_listener(L, fn, 0);
-    cnet_emitter_off(L, cnet_stream_runtime(&s->stream), self, event);
+    cnet_emitter_off(L, self, event);
     left = cnet_emitter_count(L, self, event);
   } while (left < n);
 }
@@ -326,8 +325,8 @@ void cnet_socket_forget_waiting(lua_State *L, cnet_socket *s, int self) {
   static const lua_CFunction waiting[] = {listener_read, listener_write, listener_final};
   int top = lua_gettop(L);
   luaL_checkstack(L, 20, NULL);
-  for (int i = 0; i < 3; i++) cnet_socket_forget_listener(L, s, self, "connect", waiting[i]);
-  cnet_socket_forget_listener(L, s, self, "close", listener_closed_before_connection);
+  for (int i = 0; i < 3; i++) cnet_socket_forget_listener(L, self, "connect", waiting[i]);
+  cnet_socket_forget_listener(L, self, "close", listener_closed_before_connection);
   if (s->final_waits) s->stream.pendingcb--;
   s->final_waits = false;
   s->pending_bytes = s->last_write_queue = 0;
@@ -440,8 +439,8 @@ cnet_socket *cnet_socket_new(lua_State *L, cnet_runtime *rt, size_t high_water_m
   cnet_stream_init(&s->stream, &stream_ops, high_water_mark);
   s->timeout = -1;
   s->type_of_service = -1;
-  cnet_class_dress(L, rt, &cnet_socket_class);
+  cnet_class_dress(L, &cnet_socket_class);
   cnet_emitter_push_listener(L, listener_end, 0);
-  cnet_emitter_on(L, rt, lua_gettop(L) - 1, "end");
+  cnet_emitter_on(L, lua_gettop(L) - 1, "end");
   return s;
 }

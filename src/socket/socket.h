@@ -71,9 +71,9 @@ bool cnet_socket_unlink(cnet_socket *s);
 /* The socket is destroyed and connects again: takes away what has waited for the connection in vain. */
 void cnet_socket_forget_waiting(lua_State *L, cnet_socket *s, int self);
 /* Removes all that listens to the event with fn, an internal listener. */
-void cnet_socket_forget_listener(lua_State *L, cnet_socket *s, int self, const char *event, lua_CFunction fn);
+void cnet_socket_forget_listener(lua_State *L, int self, const char *event, lua_CFunction fn);
 /* Calls the internal listener fn at the next 'connect'. */
-void cnet_socket_once_connected(lua_State *L, cnet_socket *s, int self, lua_CFunction fn);
+void cnet_socket_once_connected(lua_State *L, int self, lua_CFunction fn);
 
 /* Starts *timer, one of the socket's, made if need be; the socket is pinned under it until it fires. */
 void cnet_socket_start_timer(lua_State *L, cnet_socket *s, int self, cnet_timer **timer,

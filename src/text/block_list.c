@@ -432,7 +432,7 @@ static int construct(lua_State *L) {
   block_list *self = cnet_class_new(L, rt, sizeof *self, RULES);
   cnet_rule_list_clear(&self->rules);
   self->rules.seed = uv_hrtime() ^ (uint64_t)(uintptr_t)self;
-  cnet_class_dress(L, rt, &block_list_class);
+  cnet_class_dress(L, &block_list_class);
   return 1;
 }
 

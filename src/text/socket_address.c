@@ -121,7 +121,7 @@ static void push_object(lua_State *L, cnet_runtime *rt, const cnet_ip *ip, int p
   self->ip = *ip;
   self->port = port;
   self->flowlabel = flowlabel;
-  cnet_class_dress(L, rt, &socket_address_class);
+  cnet_class_dress(L, &socket_address_class);
 }
 
 /* Node has no label for IPv4, and aborts for one that is too long. */
