@@ -5,6 +5,8 @@
 #include "core/error.h"
 #include "core/received.h"
 
+_Static_assert((int)CNET_CLASSES <= (int)CNET_CLASS_LIMIT, "the runtime has a place for each class");
+
 /* Upvalues of __index and __newindex: the runtime, the class's table, the properties. */
 enum { UP_CLASS = 2, UP_PROPERTIES = 3 };
 
