@@ -124,7 +124,7 @@ describe("connect", function()
     plain:connect { port = port, host = "127.0.0.1", allowHalfOpen = true, timeout = 5000, highWaterMark = 77 }
     assert.is_false(plain.allowHalfOpen)
     assert.is_nil(plain.timeout)
-    assert.equal(16384, plain.readableHighWaterMark)
+    assert.equal(65536, plain.readableHighWaterMark)
     for _, socket in ipairs { made, plain } do
       socket:on("end", function() socket:end_() end)
       socket:resume()
@@ -1064,9 +1064,9 @@ describe("connect", function()
     assert.is_true(net.getDefaultAutoSelectFamily())
   end)
 
-  it("has a default attempt timeout of 250 ms, at least 10", function()
+  it("has a default attempt timeout of 500 ms, at least 10", function()
     local get, set = net.getDefaultAutoSelectFamilyAttemptTimeout, net.setDefaultAutoSelectFamilyAttemptTimeout
-    assert.equal(250, get())
+    assert.equal(500, get())
     set(5)
     assert.equal(10, get())
     set(100)
@@ -1076,14 +1076,14 @@ describe("connect", function()
     end
     for _, bad in ipairs { "100", true, {} } do assert.equal("ERR_INVALID_ARG_TYPE", caught(set, bad).code) end
     assert.equal(100, get())
-    set(250)
+    set(500)
   end)
 
   it("uses the default attempt timeout", function()
     local port, stop = sockets.silent "127.0.0.1"
     net.setDefaultAutoSelectFamilyAttemptTimeout(10)
     local socket = net.connect { port = port, host = "x.invalid", lookup = answers "127.0.0.1 127.0.0.2" }
-    net.setDefaultAutoSelectFamilyAttemptTimeout(250)
+    net.setDefaultAutoSelectFamilyAttemptTimeout(500)
     local timeouts = 0
     socket:on("connectionAttemptTimeout", function() timeouts = timeouts + 1 end)
     socket:on("error", function() end)

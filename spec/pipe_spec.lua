@@ -414,11 +414,11 @@ describe("socket:pipe", function()
         if not more then full = full + 1 end
       end
       client:on("drain", write)
-      local mark = 16384 + 65536 -- a chunk may come on top of what is below the mark
+      local mark = 65536 + 65536 -- a chunk may come on top of what is below the mark
       local function check()
         for _, socket in ipairs { first, third, last } do assert(socket.readableLength <= mark) end
         for _, socket in ipairs { second, fourth } do assert(socket.writableLength <= mark) end
-        assert(client.writableLength <= 16384 + BLOCK)
+        assert(client.writableLength <= 65536 + BLOCK)
       end
       last:pause()
       first:pipe(second)

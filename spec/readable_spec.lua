@@ -336,10 +336,10 @@ describe("reading", function()
 
   it("raises the high water mark for a read above it, to a power of two", function()
     local socket = net.Socket()
-    assert.is_nil(socket:read(16385))
-    assert.equal(32768, socket.readableHighWaterMark)
+    assert.is_nil(socket:read(65537))
+    assert.equal(131072, socket.readableHighWaterMark)
     assert.is_nil(socket:read(100))
-    assert.equal(32768, socket.readableHighWaterMark)
+    assert.equal(131072, socket.readableHighWaterMark)
     local err = caught(socket.read, socket, 2 ^ 31)
     assert.equal("ERR_OUT_OF_RANGE", err.code)
   end)
@@ -590,7 +590,7 @@ describe("reading", function()
         read = client.bytesRead
         for _ = 1, 50 do sockets.settle() end
       end
-      assert.truthy(client.readableLength >= 16384 and client.readableLength <= 65536 + 16384, client.readableLength)
+      assert.truthy(client.readableLength >= 65536 and client.readableLength <= 65536 + 65536, client.readableLength)
       assert.equal(client.readableLength, client.bytesRead)
       assert.is_false(written)
       assert.truthy(peer.writableLength > 0)

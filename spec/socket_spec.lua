@@ -48,11 +48,11 @@ describe("net.Socket", function()
       local socket = net.Socket(options)
       return { socket.readableHighWaterMark, socket.writableHighWaterMark }
     end
-    assert.same({ 16384, 16384 }, marks {})
+    assert.same({ 65536, 65536 }, marks {})
     assert.same({ 100, 100 }, marks { highWaterMark = 100 })
     assert.same({ 0, 0 }, marks { highWaterMark = 0 })
-    assert.same({ 7, 16384 }, marks { readableHighWaterMark = 7 })
-    assert.same({ 16384, 8 }, marks { writableHighWaterMark = 8 })
+    assert.same({ 7, 65536 }, marks { readableHighWaterMark = 7 })
+    assert.same({ 65536, 8 }, marks { writableHighWaterMark = 8 })
     assert.same({ 100, 100 }, marks { highWaterMark = 100, readableHighWaterMark = 7 })
     for _, bad in ipairs { -1, 1.5, "100", true, {} } do
       assert.equal("ERR_INVALID_ARG_VALUE", caught(net.Socket, { highWaterMark = bad }).code)

@@ -266,7 +266,7 @@ function EventEmitter:getMaxListeners() end
 ---@field keepAlive? boolean
 ---ms before the first probe, in whole seconds.
 ---@field keepAliveInitialDelay? number
----Bytes each half of a connection buffers before it pushes back. Default 16384.
+---Bytes each half of a connection buffers before it pushes back. Default 65536.
 ---@field highWaterMark? number
 ---Clients with these addresses are closed at once, without an event.
 ---@field blockList? net.BlockList
@@ -339,8 +339,8 @@ function EventEmitter:getMaxListeners() end
 ---@field once fun(self: net.Server, event: any, listener: fun(...: any)): net.Server
 ---Does it listen? Read-only. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#serverlistening)
 ---@field listening boolean
----How many connections it has at most; what comes beyond is let go, with 'drop'. 0 or nil is no limit.
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#servermaxconnections)
+---How many connections it has at most; what comes beyond is let go, with 'drop': 0 lets nobody in, nil everybody.
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#servermaxconnections)
 ---@field maxConnections any
 ---In a worker of a cluster: let go what is beyond `maxConnections`, instead of leaving it to another worker.
 ---@field dropMaxConnection boolean
@@ -465,7 +465,9 @@ function Server:unref() end
 ---@field keepAlive? boolean
 ---ms before the first probe, in whole seconds.
 ---@field keepAliveInitialDelay? number
----Bytes each half buffers before it pushes back. Default 16384.
+---The type-of-service byte of what is sent, 0 to 255, as `setTypeOfService` takes it.
+---@field typeOfService? integer
+---Bytes each half buffers before it pushes back. Default 65536.
 ---@field highWaterMark? integer
 ---The same for what is read.
 ---@field readableHighWaterMark? integer
@@ -499,7 +501,7 @@ function Server:unref() end
 ---@field lookup? net.Lookup
 ---Try the addresses of a name in turn, those of IPv6 and IPv4 alternating, until one answers (RFC 8305). Default true.
 ---@field autoSelectFamily? boolean
----ms for each of those attempts before the next one begins, at least 10. Default 250.
+---ms for each of those attempts before the next one begins, at least 10. Default 500.
 ---@field autoSelectFamilyAttemptTimeout? integer
 ---ms for connecting in all, the lookup included: then 'error' with ETIMEDOUT. Default: the kernel's patience. Not in
 ---Node's net.
@@ -1521,7 +1523,7 @@ function net.getDefaultAutoSelectFamily() end
 ---@param value boolean
 function net.setDefaultAutoSelectFamily(value) end
 
----The default of the option `autoSelectFamilyAttemptTimeout`, in ms: 250, unless it was set.
+---The default of the option `autoSelectFamilyAttemptTimeout`, in ms: 500, unless it was set.
 ---
 ---[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#netgetdefaultautoselectfamilyattempttimeout)
 ---@return integer

@@ -106,10 +106,11 @@ static int get_max_connections(lua_State *L) {
   return 1;
 }
 
-/* As in Node anything can be assigned; 0 and what is no number is no limit. */
+/* As in Node anything can be assigned: false and "" count as 0, which lets nobody in, and what is not a number, such as
+ * nil, sets no limit. */
 static int set_max_connections(lua_State *L) {
   cnet_server *s = self_server(L);
-  double n = cnet_truthy(L, 3) ? cnet_to_number(L, 3) : NAN;
+  double n = cnet_to_number(L, 3);
   lua_settop(L, 3);
   cnet_class_set_slot(L, 1, CNET_SLOT_SERVER_MAX_CONNECTIONS);
   s->max_connections = isnan(n) ? HUGE_VAL : n;

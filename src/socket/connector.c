@@ -294,7 +294,7 @@ static int check_attempt_timeout(lua_State *L, int index, const char *kind, cons
   return n < 10 ? 10 : (int)n;
 }
 
-enum { DEFAULT_ATTEMPT_TIMEOUT = 250 /* ms */ };
+enum { DEFAULT_ATTEMPT_TIMEOUT = 500 /* ms */ };
 
 typedef struct {
   bool no_auto_select_family;

@@ -188,6 +188,7 @@ static size_t socket_pass(lua_State *L, int destination, const char *data, size_
   if (sent <= 0) return 0; /* the error comes when the rest is written */
   cnet_socket_touch(L, s, destination);
   s->bytes_written += (uint64_t)sent;
+  if ((size_t)sent < size && sent <= UINT32_MAX) s->stream.w_passed = (unsigned)sent;
   return (size_t)sent;
 }
 

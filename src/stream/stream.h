@@ -80,7 +80,7 @@ typedef struct {
   /* Begins to read, if it does not; answers with cnet_readable_push. */
   void (*read)(lua_State *L, cnet_stream *s, int self);
   /* The bytes are for the stream at index destination, and no listener sees them: writes what it takes of them at once,
-   * past Lua, and returns how many. */
+   * past Lua, and returns how many; the rest is then given to write. */
   size_t (*pass)(lua_State *L, int destination, const char *data, size_t size);
   /* Takes the string at index chunk, to be written when the running callback returns; false: not now, or not this. */
   bool (*gather)(lua_State *L, cnet_stream *s, int self, int chunk);
@@ -108,9 +108,12 @@ struct cnet_stream {
   size_t r_length, r_high_water_mark;
   size_t w_length, w_high_water_mark, w_writing; /* w_writing: bytes of the write in flight */
   unsigned char default_encoding;                /* of write() without one: a cnet_encoding */
+  /* What went past Lua of the chunk whose rest is written next. It counts as waiting with that rest, as in Node, or a
+   * pipe would go on reading beyond the mark. */
+  unsigned w_passed;
 };
 
-enum { CNET_DEFAULT_HIGH_WATER_MARK = 16384 };
+enum { CNET_DEFAULT_HIGH_WATER_MARK = 65536 };
 
 /* A fresh stream, of the options that its class has read. */
 void cnet_stream_init(cnet_stream *s, const cnet_stream_ops *ops, size_t high_water_mark);

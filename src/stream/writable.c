@@ -426,7 +426,7 @@ void cnet_writable_flush(lua_State *L, cnet_stream *s) {
 bool cnet_writable_write(lua_State *L, cnet_stream *s, int self, int chunk, int callback) {
   const unsigned busy = CNET_W_ENDING | CNET_W_WRITING | CNET_W_BUFFERED | CNET_W_NEED_DRAIN | CNET_W_OFF;
   if (!callback && !(s->wstate & busy) && s->corked == 0 && !(s->state & (CNET_DESTROYED | CNET_ERRORED)) &&
-      s->ops->gather(L, s, self, chunk))
+      s->w_passed == 0 && s->ops->gather(L, s, self, chunk))
     return true;
   cnet_writable_flush(L, s);
   return cnet_writable_write_through(L, s, self, chunk, callback);
@@ -442,12 +442,15 @@ bool cnet_writable_write_through(lua_State *L, cnet_stream *s, int self, int chu
   }
   if (callback) make_slots(L, self);
   s->pendingcb++;
-  s->w_length += size;
   if ((s->wstate & CNET_W_WRITING) || (s->state & CNET_ERRORED) || s->corked > 0) {
+    s->w_length += size;
     buffer_write(L, s, self, chunk, callback);
   } else {
+    size += s->w_passed;
+    s->w_length += size;
     do_write(L, s, self, size, chunk, callback);
   }
+  s->w_passed = 0;
   ok = s->w_length < s->w_high_water_mark || s->w_length == 0;
   if (!ok) s->wstate |= CNET_W_NEED_DRAIN;
   return ok && !(s->state & (CNET_DESTROYED | CNET_ERRORED));
