@@ -477,17 +477,19 @@ describe("writing", function()
     assert.same({ "callback ERR_STREAM_DESTROYED", "close false" }, log)
   end)
 
-  it("end_ of a fresh socket does nothing until it connects", function()
+  it("end_ of a fresh socket finishes it, and leaves it open", function()
     local socket = net.Socket()
     local note, log = recorder()
     sockets.watch(socket, note)
+    socket:on("prefinish", function() note "prefinish" end)
     socket:end_(callback(note, "end"))
+    assert.same({ "prefinish" }, log)
     support.run()
-    assert.same({}, log)
+    assert.same({ "prefinish", "end nil", "finish" }, log)
     assert.equal("readOnly", socket.readyState)
     socket:destroy()
     support.run()
-    assert.same({ "end ERR_STREAM_DESTROYED", "close" }, log)
+    assert.same({ "prefinish", "end nil", "finish", "close" }, log)
   end)
 
   -- ---- errors ----
@@ -514,7 +516,8 @@ describe("writing", function()
     socket:write("b", callback(note, "b"))
     support.run()
     assert.same({
-      "a ERR_STREAM_WRITE_AFTER_END", "error ERR_STREAM_WRITE_AFTER_END", "close", "b ERR_STREAM_WRITE_AFTER_END",
+      "finish", "a ERR_STREAM_WRITE_AFTER_END", "error ERR_STREAM_WRITE_AFTER_END", "close",
+      "b ERR_STREAM_WRITE_AFTER_END",
     }, log)
   end)
 

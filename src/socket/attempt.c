@@ -126,6 +126,7 @@ static void connected(lua_State *L, cnet_socket *s, int self) {
     cnet_readable_read(L, &s->stream, self, 0);
     lua_pop(L, 1);
   }
+  cnet_socket_end_if_kept(L, s, self);
 }
 
 static void on_connect(lua_State *L, int self, int attempt, int status) {

@@ -287,9 +287,14 @@ static int listener_final(lua_State *L);
 static void socket_final(lua_State *L, cnet_stream *stream, int self) {
   cnet_socket *s = (cnet_socket *)stream;
   int status;
-  if (!s->handle || s->connecting) {
+  if (s->connecting) {
     s->final_waits = true;
     cnet_socket_once_connected(L, self, listener_final);
+    return;
+  }
+  if (!s->handle) {
+    s->end_kept = true;
+    cnet_writable_on_final(L, stream, self, 0);
     return;
   }
   status = cnet_handle_shutdown(L, s->handle, self, on_shutdown);
@@ -329,13 +334,19 @@ void cnet_socket_forget_waiting(lua_State *L, cnet_socket *s, int self) {
   for (int i = 0; i < 3; i++) cnet_socket_forget_listener(L, self, "connect", waiting[i]);
   cnet_socket_forget_listener(L, self, "close", listener_closed_before_connection);
   if (s->final_waits) s->stream.pendingcb--;
-  s->final_waits = false;
+  s->final_waits = s->end_kept = false;
   s->pending_bytes = s->last_write_queue = 0;
   if (cnet_class_slot(L, self, CNET_SLOT_WAITING) != LUA_TNIL) {
     push_closed_before_connection(L, self);
     cnet_writable_give_up(L, &s->stream, self, top + 2);
   }
   lua_settop(L, top);
+}
+
+void cnet_socket_end_if_kept(lua_State *L, cnet_socket *s, int self) {
+  if (!s->end_kept) return;
+  s->end_kept = false;
+  if (cnet_writable_is_writable(&s->stream)) cnet_writable_end(L, &s->stream, self, 0, 0);
 }
 
 /* ---- groups ---- */
@@ -409,7 +420,7 @@ static bool close_handle(lua_State *L, cnet_socket *s, int self, int failed) {
 static void socket_destroy(lua_State *L, cnet_stream *stream, int self, int err) {
   cnet_socket *s = (cnet_socket *)stream;
   bool told;
-  s->connecting = false;
+  s->connecting = s->end_kept = false;
   cnet_socket_drop_timers(L, s);
   told = s->handle && close_handle(L, s, self, cnet_is_error(L, err));
   cnet_stream_on_destroyed(L, stream, self, err);

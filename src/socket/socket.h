@@ -44,6 +44,7 @@ struct cnet_socket {
   lua_Number timeout;        /* ms; below 0: never set */
   bool reset_and_close, aborted;
   bool final_waits; /* for the connection, with what ends the writing side */
+  bool end_kept;    /* ended before it ever connected: the peer is told once it does */
   lua_Integer life; /* how often it was destroyed and began to connect again */
   bool unrefed;     /* as the script said of the handle, or of the next one */
   bool no_delay, keep_alive;
@@ -72,6 +73,8 @@ bool cnet_socket_unlink(cnet_socket *s);
 void cnet_socket_forget_waiting(lua_State *L, cnet_socket *s, int self);
 /* Removes all that listens to the event with fn, an internal listener. */
 void cnet_socket_forget_listener(lua_State *L, int self, const char *event, lua_CFunction fn);
+/* The connection is there: what was ended before it ends now. */
+void cnet_socket_end_if_kept(lua_State *L, cnet_socket *s, int self);
 /* Calls the internal listener fn at the next 'connect'. */
 void cnet_socket_once_connected(lua_State *L, int self, lua_CFunction fn);
 
