@@ -378,6 +378,7 @@ static int tick_resume(lua_State *L) {
 }
 
 void cnet_readable_resume(lua_State *L, cnet_stream *s, int self) {
+  if (s->state & CNET_DESTROYED) return;
   if (!is_flowing(s)) {
     s->state |= CNET_R_HAS_FLOWING;
     if (!(s->state & CNET_R_READABLE_LISTENING)) s->state |= CNET_R_FLOWING;
@@ -391,6 +392,7 @@ void cnet_readable_resume(lua_State *L, cnet_stream *s, int self) {
 }
 
 void cnet_readable_pause(lua_State *L, cnet_stream *s, int self) {
+  if (s->state & CNET_DESTROYED) return;
   if ((s->state & (CNET_R_HAS_FLOWING | CNET_R_FLOWING)) != CNET_R_HAS_FLOWING) {
     s->state |= CNET_R_HAS_FLOWING;
     s->state &= ~(unsigned)CNET_R_FLOWING;
