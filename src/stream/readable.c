@@ -441,6 +441,10 @@ int cnet_readable_method_set_encoding(lua_State *L) {
     cnet_read_buffer_take(L, s, 1, s->r_length);
     bytes = lua_tolstring(L, -1, &size);
     if (!is_text) cnet_decoder_push(L, &s->decoder, bytes, size);
+    if (s->state & CNET_R_ENDED) { /* nothing follows that could complete a character */
+      cnet_decoder_push_end(L, &s->decoder);
+      lua_concat(L, 2);
+    }
     if (lua_rawlen(L, -1) > 0) cnet_read_buffer_append(L, s, 1);
   }
   lua_settop(L, 1);
