@@ -1,4 +1,4 @@
--- What later Nodes have beyond v20, and what users asked for: connectTimeout, setTypeOfService and getTypeOfService,
+-- What Nodes after v20 have, and what users asked for: connectTimeout, setTypeOfService and getTypeOfService,
 -- setKeepAlive with interval and count, net.process.stdin.
 
 local net = require "cnet"
@@ -294,6 +294,9 @@ describe("setTypeOfService and getTypeOfService", function()
         assert.truthy(err.message:find('The "tos" argument must be of type number. Received ', 1, true))
       end
       assert.equal("ERR_INVALID_ARG_TYPE", caught(socket.setTypeOfService, socket).code)
+      local nan = caught(socket.setTypeOfService, socket, 0 / 0)
+      assert.equal("ERR_INVALID_ARG_TYPE", nan.code)
+      assert.truthy(nan.message:find('The "tos" argument must be of type number. Received type number (', 1, true))
       for bad, range in pairs { [-1] = ">= 0 && <= 255", [256] = ">= 0 && <= 255", [math.maxinteger] = ">= 0 && <= 255",
         [math.huge] = "an integer", [1.5] = "an integer" } do
         local err = caught(socket.setTypeOfService, socket, bad)
@@ -345,7 +348,6 @@ describe("setTypeOfService and getTypeOfService", function()
         assert.equal(16, client:getTypeOfService())
         connected = true
       end)
-      assert.equal(16, client:getTypeOfService())
       support.run_until(function() return connected and peer end)
       assert.equal(0, peer:getTypeOfService())
       assert.equal(client, client:setTypeOfService(184))
@@ -366,7 +368,7 @@ describe("setTypeOfService and getTypeOfService", function()
     end)
   end
 
-  it("called while connecting counts from the connection on", function()
+  it("called while connecting raise EBADF until there is a descriptor, and the number counts then", function()
     local server
     server = sockets.server(function(peer)
       server:close()
@@ -378,10 +380,57 @@ describe("setTypeOfService and getTypeOfService", function()
       note(client:getTypeOfService())
       client:end_():resume()
     end)
-    client:setTypeOfService(40)
-    assert.equal(40, client:getTypeOfService())
+    for _, name in ipairs { "setTypeOfService", "getTypeOfService" } do
+      local err = caught(client[name], client, 40)
+      assert.same({ "EBADF", name }, { err.code, err.syscall })
+    end
+    assert.equal(client, client:setTypeOfService(40)) -- the number is there already
+    client:on("connectionAttempt", function()
+      net.nextTick(function()
+        note(client.connecting, client:getTypeOfService())
+        client:setTypeOfService(72)
+        note(client:getTypeOfService())
+      end)
+    end)
     support.run()
-    assert.same({ "40" }, log)
+    assert.same({ "true 0", "72", "72" }, log)
+  end)
+
+  it("are an option of net.Socket and net.connect", function()
+    for _, make in ipairs { net.Socket, net.connect } do
+      for _, bad in ipairs { "16", true, {} } do
+        local err = caught(make, { port = 1, typeOfService = bad })
+        assert.same({ "TypeError", "ERR_INVALID_ARG_TYPE" }, { err.name, err.code })
+        assert.truthy(err.message:find('The "options.typeOfService" property must be of type number. ', 1, true))
+      end
+      for bad, range in pairs { [300] = ">= 0 && <= 255", [-1] = ">= 0 && <= 255", [1.5] = "an integer",
+        [math.huge] = "an integer" } do
+        local err = caught(make, { port = 1, typeOfService = bad })
+        assert.same({ "RangeError", "ERR_OUT_OF_RANGE" }, { err.name, err.code })
+        assert.truthy(err.message:find('"options.typeOfService" is out of range. It must be ' .. range, 1, true))
+      end
+      assert.equal("ERR_OUT_OF_RANGE", caught(make, { port = 1, typeOfService = 0 / 0 }).code)
+    end
+    assert.equal(255, net.Socket { typeOfService = 255 }:getTypeOfService())
+    for _, way in ipairs { "connect", "Socket", "method" } do
+      local client, peer, connected
+      local server = sockets.server(function(socket) peer = socket end)
+      local target = sockets.address_of(server)
+      target.typeOfService = way ~= "Socket" and 24 or nil
+      if way == "connect" then
+        client = net.connect(target)
+      else
+        client = net.Socket { typeOfService = way == "Socket" and 24 or nil }
+        client:connect(target)
+      end
+      client:on("connect", function() connected = client:getTypeOfService() end)
+      support.run_until(function() return connected and peer end)
+      assert.equal(way == "method" and 0 or 24, connected)
+      client:destroy()
+      peer:destroy()
+      server:close()
+      support.run()
+    end
   end)
 
   it("do nothing to a Unix socket but keep the number", function()
@@ -416,104 +465,126 @@ describe("setKeepAlive with interval and count", function()
     if unknown then pending "the kernel does not let perl ask" end
   end
 
-  it("sets all of a connected socket", function()
-    local client, peer = sockets.pair()
-    check(client, { keepAlive = false })
-    assert.equal(client, client:setKeepAlive(true, { initialDelay = 61000, interval = 17000, count = 5 }))
-    check(client, { keepAlive = true, idle = 61, interval = 17, count = 5 })
-    check(peer, { keepAlive = false })
-    close(client, peer)
-  end)
-
-  it("sets all at the connection when called before", function()
-    for _, early in ipairs { true, false } do
-      local server, peer
-      server = sockets.server(function(socket)
-        peer = socket
-        server:close()
-      end)
-      local client = net.Socket()
-      local function set() client:setKeepAlive(true, { initialDelay = 42500, interval = 9900, count = 3 }) end
-      local connected
-      if early then set() end
-      client:connect(sockets.address_of(server), function()
-        check(client, { keepAlive = true, idle = 42, interval = 9, count = 3 })
-        connected = true
-      end)
-      if not early then set() end
-      support.run_until(function() return connected and peer end)
+  -- One table, or Node's four arguments in turn.
+  for form, set in pairs {
+    table = function(socket, ...)
+      local enable, delay, interval, count = ...
+      return socket:setKeepAlive { enable = enable, initialDelay = delay, interval = interval, count = count }
+    end,
+    arguments = function(socket, ...) return socket:setKeepAlive(...) end,
+  } do
+    it("sets all of a connected socket (" .. form .. ")", function()
+      local client, peer = sockets.pair()
+      check(client, { keepAlive = false })
+      assert.equal(client, set(client, true, 61000, 17000, 5))
+      check(client, { keepAlive = true, idle = 61, interval = 17, count = 5 })
+      check(peer, { keepAlive = false })
       close(client, peer)
-    end
-  end)
+    end)
 
-  it("changes each of them by itself", function()
-    local client, peer = sockets.pair()
-    client:setKeepAlive(true, { initialDelay = 61000, interval = 17000, count = 5 })
-    client:setKeepAlive(true, { initialDelay = 61000, interval = 18000, count = 5 })
-    check(client, { keepAlive = true, idle = 61, interval = 18, count = 5 })
-    client:setKeepAlive(true, { initialDelay = 61000, interval = 18000, count = 6 })
-    check(client, { keepAlive = true, idle = 61, interval = 18, count = 6 })
-    client:setKeepAlive(true, { initialDelay = 62000, interval = 18000, count = 6 })
-    check(client, { keepAlive = true, idle = 62, interval = 18, count = 6 })
-    close(client, peer)
-  end)
-
-  it("sets interval and count without an initialDelay too", function()
-    local client, peer = sockets.pair()
-    local default = sockets.options(client)
-    client:setKeepAlive(true, { interval = 17000, count = 5 })
-    check(client, { keepAlive = true, idle = default and default.idle, interval = 17, count = 5 })
-    close(client, peer)
-  end)
-
-  it("can be switched off and on", function()
-    local client, peer = sockets.pair()
-    local values = { initialDelay = 61000, interval = 17000, count = 5 }
-    client:setKeepAlive(true, values)
-    client:setKeepAlive(false, values)
-    check(client, { keepAlive = false })
-    client:setKeepAlive(true, values)
-    check(client, { keepAlive = true, idle = 61, interval = 17, count = 5 })
-    client:setKeepAlive()
-    check(client, { keepAlive = false })
-    close(client, peer)
-  end)
-
-  it("goes beside the plain form", function()
-    local client, peer = sockets.pair()
-    client:setKeepAlive(true, 33000)
-    check(client, { keepAlive = true, idle = 33 })
-    client:setKeepAlive(true, { initialDelay = 44999 })
-    check(client, { keepAlive = true, idle = 44 })
-    close(client, peer)
-  end)
-
-  it("takes the system's values for those that are left out, 0 or negative", function()
-    local client, peer = sockets.pair()
-    local default = sockets.options(client)
-    for _, values in ipairs { {}, { initialDelay = 0, interval = 0, count = 0 },
-      { initialDelay = -1, interval = -1000, count = -1 }, { initialDelay = 999, interval = 999 } } do
-      assert.equal(client, client:setKeepAlive(true, values))
-      check(client, { keepAlive = true, idle = default and default.idle, interval = default and default.interval,
-        count = default and default.count })
-      client:setKeepAlive(false)
-    end
-    close(client, peer)
-  end)
-
-  it("is harmless with odd values, on Unix sockets and after the close", function()
-    for _, kind in ipairs { "tcp", "unix" } do
-      local client, peer = sockets.pair { kind = kind }
-      for _, values in ipairs { { initialDelay = "x", interval = {}, count = true }, { interval = 0 / 0 },
-        { initialDelay = math.huge, interval = math.huge, count = math.huge }, { count = 2 ^ 40 },
-        { initialDelay = math.maxinteger, interval = math.mininteger, count = math.maxinteger } } do
-        assert.equal(client, client:setKeepAlive(true, values))
+    it("sets all at the connection when called before (" .. form .. ")", function()
+      for _, early in ipairs { true, false } do
+        local server, peer
+        server = sockets.server(function(socket)
+          peer = socket
+          server:close()
+        end)
+        local client = net.Socket()
+        local connected
+        if early then set(client, true, 42500, 9900, 3) end
+        client:connect(sockets.address_of(server), function()
+          check(client, { keepAlive = true, idle = 42, interval = 9, count = 3 })
+          connected = true
+        end)
+        if not early then set(client, true, 42500, 9900, 3) end
+        support.run_until(function() return connected and peer end)
+        close(client, peer)
       end
-      local raising = setmetatable({}, { __index = function() error("no index", 0) end })
-      assert.equal("no index", caught(client.setKeepAlive, client, true, raising))
+    end)
+
+    it("changes each of them by itself (" .. form .. ")", function()
+      local client, peer = sockets.pair()
+      set(client, true, 61000, 17000, 5)
+      set(client, true, 61000, 18000, 5)
+      check(client, { keepAlive = true, idle = 61, interval = 18, count = 5 })
+      set(client, true, 61000, 18000, 6)
+      check(client, { keepAlive = true, idle = 61, interval = 18, count = 6 })
+      set(client, true, 62000, 18000, 6)
+      check(client, { keepAlive = true, idle = 62, interval = 18, count = 6 })
       close(client, peer)
-      assert.equal(client, client:setKeepAlive(true, { initialDelay = 1000, interval = 1000, count = 1 }))
+    end)
+
+    it("can be switched off and on (" .. form .. ")", function()
+      local client, peer = sockets.pair()
+      set(client, true, 61000, 17000, 5)
+      set(client, false, 61000, 17000, 5)
+      check(client, { keepAlive = false })
+      set(client, true, 61000, 17000, 5)
+      check(client, { keepAlive = true, idle = 61, interval = 17, count = 5 })
+      set(client)
+      check(client, { keepAlive = false })
+      close(client, peer)
+    end)
+
+    it("probes every second and ten times unless it is told, as Node does (" .. form .. ")", function()
+      local client, peer = sockets.pair()
+      set(client, true, 33999)
+      check(client, { keepAlive = true, idle = 33, interval = 1, count = 10 })
+      set(client, true, 33000, 5000)
+      check(client, { keepAlive = true, idle = 33, interval = 5, count = 10 })
+      set(client, true, 33000, nil, 4)
+      check(client, { keepAlive = true, idle = 33, interval = 1, count = 4 })
+      for _, odd in ipairs { { -3000, -4 }, { -3000, 4.5 }, { -1000, "4" }, { nil, {} } } do
+        set(client, true, 33000, odd[1], odd[2])
+        check(client, { keepAlive = true, idle = 33, interval = 1, count = 10 })
+      end
+      close(client, peer)
+    end)
+
+    it("leaves the system's values alone if one of the three is 0 (" .. form .. ")", function()
+      local client, peer = sockets.pair()
+      local default = sockets.options(client)
+      for _, values in ipairs { {}, { 0, 17000, 5 }, { 999, 17000, 5 }, { 61000, 999, 5 }, { 61000, 17000, 0 },
+        { "x", 17000, 5 }, { 61000, {}, 5 } } do
+        assert.equal(client, set(client, true, table.unpack(values, 1, 3)))
+        check(client, { keepAlive = true, idle = default and default.idle, interval = default and default.interval,
+          count = default and default.count })
+        set(client, false)
+      end
+      close(client, peer)
+    end)
+
+    it("is harmless with odd values, on Unix sockets and after the close (" .. form .. ")", function()
+      for _, kind in ipairs { "tcp", "unix" } do
+        local client, peer = sockets.pair { kind = kind }
+        for _, values in ipairs { { "x", {}, true }, { nil, 0 / 0 }, { math.huge, math.huge, math.huge },
+          { 5000, 5000, 2 ^ 40 }, { 5000, 5000, 2 ^ 32 - 1 }, { -5000 }, { 5000, 5000, 200 },
+          { math.maxinteger, math.mininteger, math.maxinteger } } do
+          assert.equal(client, set(client, true, table.unpack(values, 1, 3)))
+        end
+        close(client, peer)
+        assert.equal(client, set(client, true, 1000, 1000, 1))
+      end
+    end)
+  end
+
+  it("is off with a table that does not enable it", function()
+    local client, peer = sockets.pair()
+    for _, off in ipairs { { enable = false, initialDelay = 61000 }, { initialDelay = 61000 }, {} } do
+      assert.equal(client, client:setKeepAlive(off))
+      check(client, { keepAlive = false })
     end
+    local raising = setmetatable({}, { __index = function() error("no index", 0) end })
+    assert.equal("no index", caught(client.setKeepAlive, client, raising))
+    close(client, peer)
+  end)
+
+  it("takes no table behind the switch", function()
+    local client, peer = sockets.pair()
+    local default = sockets.options(client)
+    client:setKeepAlive(true, { initialDelay = 61000, interval = 17000, count = 5 })
+    check(client, { keepAlive = true, idle = default and default.idle, interval = default and default.interval })
+    close(client, peer)
   end)
 end)
 

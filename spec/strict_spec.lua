@@ -29,7 +29,7 @@ local readers = {
   ["net.ListenOptions"] = { "server:listen", function(options) net.createServer():listen(options) end },
   ["net.ConnectOptions"] = { "net.connect", net.connect },
   ["net.KeepAliveOptions"] = {
-    "socket:setKeepAlive", function(options) net.Socket():setKeepAlive(true, options) end,
+    "socket:setKeepAlive", function(options) net.Socket():setKeepAlive(options) end,
   },
   ["net.PipeOptions"] = { "socket:pipe", function(options) net.Socket():pipe(net.Socket(), options) end },
   ["net.SocketAddressOptions"] = { "net.SocketAddress", net.SocketAddress },

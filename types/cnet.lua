@@ -523,6 +523,8 @@ function Server:unref() end
 ---@field family 4|6
 
 ---@class net.KeepAliveOptions
+---Default false.
+---@field enable? boolean
 ---ms before the first probe, in whole seconds.
 ---@field initialDelay? number
 ---ms between probes, in whole seconds.
@@ -884,18 +886,23 @@ function Socket:setTimeout(ms, callback) end
 ---@return self
 function Socket:setNoDelay(noDelay) end
 
----Lets the kernel probe an idle connection, `initialDelay` ms after its last sign of life (whole seconds; 0: the
----system's default). The table sets the probes' interval and count too. Before the connection too.
+---Lets the kernel probe an idle connection: `initialDelay` ms after its last sign of life, then every `interval` ms,
+---and after `count` probes without an answer it is given up. The times count in whole seconds. Without an interval it
+---probes every second, without a count ten times; if one of the three is 0, as the initialDelay is if it is left out,
+---the system's values hold. Before the connection too. One table may have all: `setKeepAlive { enable = true, ... }`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketsetkeepaliveenable-initialdelay)
----@param enable? boolean
----@param initialDelay? number|net.KeepAliveOptions
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketsetkeepaliveenable-initialdelay-interval-count)
+---@param enable? boolean|net.KeepAliveOptions
+---@param initialDelay? number
+---@param interval? number
+---@param count? integer
 ---@return self
-function Socket:setKeepAlive(enable, initialDelay) end
+function Socket:setKeepAlive(enable, initialDelay, interval, count) end
 
 ---Sets the type-of-service byte of what is sent (traffic class with IPv6), 0 to 255. From a later Node than v20.
 ---
----Raises `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, or a system error.
+---Raises `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, or a system error: EBADF while a socket that connects has no
+---descriptor yet, though the number counts once it is connected. The option `typeOfService` is simpler.
 ---@param tos integer
 ---@return self
 function Socket:setTypeOfService(tos) end
@@ -1444,7 +1451,7 @@ function net.setTimeout(callback, ms, ...) end
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#setintervalcallback-delay-args)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#setintervalcallback-delay-args)
 ---@param callback function
 ---@param ms? number
 ---@param ... any
@@ -1478,7 +1485,7 @@ function net.clearTimeout(timeout) end
 
 ---The same as `net.clearTimeout`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#clearintervaltimeout)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#clearintervaltimeout)
 ---@param timeout? Timeout
 function net.clearInterval(timeout) end
 

@@ -52,23 +52,24 @@ void cnet_handle_set_pushes(cnet_handle *h, bool on) {
 int cnet_handle_set_keepalive(cnet_handle *h, bool on, int delay, int interval, int count) {
   int fd = cnet_handle_fd(h), status;
   if (h->kind != CNET_HANDLE_TCP) return 0;
-  /* libuv sets TCP_KEEPIDLE too, and 0 is not allowed there: without a delay the system's stays */
-  if (on && delay <= 0) {
+  if (on && (delay == 0 || interval == 0 || count == 0)) { /* the system's values stay, all of them */
     int one = 1;
-    status = setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one) == 0 ? 0 : uv_translate_sys_error(errno);
-  } else {
-    status = uv_tcp_keepalive(&h->uv.tcp, on, (unsigned)delay); /* not looked at where it is below 0: off */
+    return setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one) == 0 ? 0 : uv_translate_sys_error(errno);
   }
-  if (status == 0 && on && interval > 0) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-  if (status == 0 && on && count > 0) setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
-  return status;
+  status = uv_tcp_keepalive(&h->uv.tcp, on, (unsigned)delay); /* with a second between probes, and ten of them */
+  if (status < 0 || !on) return status;
+  if (interval > 0 && setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval) != 0)
+    return uv_translate_sys_error(errno);
+  if (count > 0 && setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count) != 0)
+    return uv_translate_sys_error(errno);
+  return 0;
 }
 
 /* An IPv6 socket has both: the IPv4 one serves mapped addresses, and may be refused. */
 int cnet_handle_set_tos(cnet_handle *h, int tos) {
   cnet_address address;
-  int fd = cnet_handle_fd(h), status = cnet_handle_sockname(h, &address);
-  if (status < 0) return status;
+  int fd = cnet_handle_fd(h), status = fd < 0 ? UV_EBADF : cnet_handle_sockname(h, &address);
+  if (status < 0) return status; /* EBADF, as in Node, before a socket that connects has a descriptor */
   if (address.family == 6) {
     if (setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof tos) != 0) return uv_translate_sys_error(errno);
     setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof tos);
@@ -80,9 +81,11 @@ int cnet_handle_set_tos(cnet_handle *h, int tos) {
 int cnet_handle_get_tos(cnet_handle *h, int *tos) {
   cnet_address address;
   socklen_t size = sizeof *tos;
-  int status = cnet_handle_sockname(h, &address), level = address.family == 6 ? IPPROTO_IPV6 : IPPROTO_IP;
+  int fd = cnet_handle_fd(h), status = fd < 0 ? UV_EBADF : cnet_handle_sockname(h, &address);
+  bool six;
   if (status < 0) return status;
-  if (getsockopt(cnet_handle_fd(h), level, address.family == 6 ? IPV6_TCLASS : IP_TOS, tos, &size) != 0)
+  six = address.family == 6;
+  if (getsockopt(fd, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_TCLASS : IP_TOS, tos, &size) != 0)
     return uv_translate_sys_error(errno);
   return 0;
 }

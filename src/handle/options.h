@@ -12,7 +12,8 @@ int cnet_handle_peername(cnet_handle *h, cnet_address *out);
 int cnet_handle_set_nodelay(cnet_handle *h, bool on);
 /* TCP_NODELAY for the writes to come, though its owner did not ask for it; without effect if that is set anyway. */
 void cnet_handle_set_pushes(cnet_handle *h, bool on);
-/* Seconds; 0 leaves the system's value. interval and count likewise. */
+/* delay and interval in seconds. One of the three that is 0 leaves all the system's values as they are; an interval or
+ * a count below 0 is libuv's: 1 and 10. */
 int cnet_handle_set_keepalive(cnet_handle *h, bool on, int delay, int interval, int count);
 /* IP_TOS, or IPV6_TCLASS, of 0 to 255. */
 int cnet_handle_set_tos(cnet_handle *h, int tos);

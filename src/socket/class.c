@@ -199,6 +199,7 @@ static void read_options(lua_State *L, cnet_socket *s, int self, int options) {
   s->stream.r_high_water_mark = option_high_water_mark(L, options, "readableHighWaterMark");
   s->stream.w_high_water_mark = option_high_water_mark(L, options, "writableHighWaterMark");
   s->keep_alive_delay = cnet_option_seconds(L, options, "keepAliveInitialDelay");
+  cnet_socket_read_type_of_service(L, s, options);
   read_encodings(L, &s->stream, options);
   if (lua_getfield(L, options, "readable") == LUA_TBOOLEAN && !lua_toboolean(L, -1))
     s->stream.state |= CNET_R_OFF | CNET_R_ENDED | CNET_R_END_EMITTED;
@@ -230,7 +231,7 @@ const char cnet_socket_option_names[] =
     "defaultEncoding encoding family fd handle highWaterMark hints host keepAlive keepAliveInitialDelay localAddress "
     "localPort "
     "lookup manualStart noDelay objectMode path pauseOnCreate port readable readableHighWaterMark "
-    "readableObjectMode signal timeout writable writableHighWaterMark writableObjectMode";
+    "readableObjectMode signal timeout typeOfService writable writableHighWaterMark writableObjectMode";
 
 static int construct(lua_State *L) {
   cnet_runtime *rt = cnet_runtime_open(L);

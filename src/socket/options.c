@@ -27,32 +27,37 @@ static int method_set_no_delay(lua_State *L) {
   return 1;
 }
 
-/* ms, as the field or the value on top says, in whole seconds; pops it */
-static int pop_seconds(lua_State *L) {
-  int seconds = cnet_trunc32(cnet_to_number(L, -1) / 1000);
-  lua_pop(L, 1);
-  return seconds;
+/* ~~(ms / 1000) */
+static int seconds_at(lua_State *L, int index) { return cnet_trunc32(cnet_to_number(L, index) / 1000); }
+
+/* As Node's binding reads an optional number: what is negative, or not a whole number, counts as absent. */
+static int opt_count(lua_State *L, int index) {
+  lua_Number n = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : -1;
+  if (!(n >= 0 && n <= UINT32_MAX) || n != floor(n)) return CNET_KEEP_ALIVE_DEFAULT;
+  return n < INT32_MAX ? (int)n : INT32_MAX;
 }
 
-/* setKeepAlive(on, ms), or (on, {initialDelay = ms, interval = ms, count = n}) */
+static int opt_interval(lua_State *L, int index) {
+  int seconds = lua_isnil(L, index) ? CNET_KEEP_ALIVE_DEFAULT : seconds_at(L, index);
+  return seconds < 0 ? CNET_KEEP_ALIVE_DEFAULT : seconds;
+}
+
+/* setKeepAlive(enable, initialDelay, interval, count), or one table with these fields */
 static int method_set_keep_alive(lua_State *L) {
-  static const char names[] = "initialDelay interval count";
+  static const char *const fields[] = {"enable", "initialDelay", "interval", "count"};
   cnet_socket *s = self_socket(L);
   bool on, changed;
-  int delay, interval = s->keep_alive_interval, count = s->keep_alive_count;
-  lua_settop(L, 3);
-  on = cnet_truthy(L, 2);
-  if (lua_istable(L, 3)) {
-    cnet_strict_options(L, cnet_runtime_of(L), 3, "socket:setKeepAlive", names, "");
-    lua_getfield(L, 3, "interval");
-    interval = pop_seconds(L);
-    lua_getfield(L, 3, "count");
-    count = cnet_trunc32(cnet_to_number(L, -1));
-    lua_getfield(L, 3, "initialDelay");
-  } else {
-    lua_pushvalue(L, 3);
+  int i, delay, interval, count;
+  lua_settop(L, 5);
+  if (lua_istable(L, 2)) {
+    cnet_strict_options(L, cnet_runtime_of(L), 2, "socket:setKeepAlive", "enable initialDelay interval count", "");
+    for (i = 0; i < 4; i++) lua_getfield(L, 2, fields[i]);
+    for (i = 5; i >= 2; i--) lua_replace(L, i);
   }
-  delay = pop_seconds(L);
+  on = cnet_truthy(L, 2);
+  delay = seconds_at(L, 3);
+  interval = opt_interval(L, 4);
+  count = opt_count(L, 5);
   changed =
       on != s->keep_alive ||
       (on && (delay != s->keep_alive_delay || interval != s->keep_alive_interval || count != s->keep_alive_count));
@@ -65,21 +70,31 @@ static int method_set_keep_alive(lua_State *L) {
   return 1;
 }
 
-/* As in Node, what is no TCP socket keeps the number and does nothing with it. */
-static bool has_type_of_service(const cnet_socket *s) {
-  return s->handle && !s->connecting && s->handle->kind == CNET_HANDLE_TCP;
+/* As in Node, what is not a TCP socket keeps the number and does nothing with it. */
+static bool has_type_of_service(const cnet_socket *s) { return s->handle && s->handle->kind == CNET_HANDLE_TCP; }
+
+static short check_type_of_service(lua_State *L, int index, const char *kind, const char *name) {
+  lua_Number tos = lua_tonumber(L, index);
+  if (lua_type(L, index) != LUA_TNUMBER) cnet_error_arg_type(L, kind, name, "of type number", index);
+  if (!isfinite(tos) || tos != floor(tos)) cnet_error_out_of_range(L, name, "an integer", index);
+  if (!(tos >= 0 && tos <= 255)) cnet_error_out_of_range(L, name, ">= 0 && <= 255", index);
+  return (short)tos;
+}
+
+void cnet_socket_read_type_of_service(lua_State *L, cnet_socket *s, int options) {
+  if (lua_getfield(L, options, "typeOfService") != LUA_TNIL)
+    s->type_of_service = check_type_of_service(L, lua_gettop(L), "property", "options.typeOfService");
+  lua_pop(L, 1);
 }
 
 static int method_set_type_of_service(lua_State *L) {
   cnet_socket *s = self_socket(L);
-  lua_Number tos = lua_tonumber(L, 2);
+  short tos, before = s->type_of_service;
   int status = 0;
-  if (lua_type(L, 2) != LUA_TNUMBER || isnan(tos))
-    return cnet_error_arg_type(L, "argument", "tos", "of type number", 2);
-  if (isinf(tos) || tos != floor(tos)) return cnet_error_out_of_range(L, "tos", "an integer", 2);
-  if (!(tos >= 0 && tos <= 255)) return cnet_error_out_of_range(L, "tos", ">= 0 && <= 255", 2);
-  s->type_of_service = (short)tos;
-  if (has_type_of_service(s)) status = cnet_handle_set_tos(s->handle, (int)tos);
+  if (isnan(lua_tonumber(L, 2))) return cnet_error_arg_type(L, "argument", "tos", "of type number", 2);
+  tos = check_type_of_service(L, 2, "argument", "tos");
+  s->type_of_service = tos;
+  if (has_type_of_service(s) && tos != before) status = cnet_handle_set_tos(s->handle, tos);
   if (status < 0) {
     cnet_error_push_system(L, status, "setTypeOfService");
     return cnet_error_throw(L);

@@ -8,7 +8,9 @@
 
 extern const cnet_member cnet_socket_options_members[];
 
-/* Applies the saved noDelay and keepAlive to the handle. */
+/* The option typeOfService, if it is there; raises Node's errors. */
+void cnet_socket_read_type_of_service(lua_State *L, cnet_socket *s, int options);
+/* Applies the saved noDelay, keepAlive and type of service to the handle. */
 void cnet_socket_apply_options(cnet_socket *s);
 /* Pushes the peer's {address, family, port}, or nil; what was read once is remembered. */
 bool cnet_socket_push_peer(lua_State *L, cnet_socket *s, int self);

@@ -451,6 +451,7 @@ cnet_socket *cnet_socket_new(lua_State *L, cnet_runtime *rt, size_t high_water_m
   cnet_stream_init(&s->stream, &stream_ops, high_water_mark);
   s->timeout = -1;
   s->type_of_service = -1;
+  s->keep_alive_interval = s->keep_alive_count = CNET_KEEP_ALIVE_DEFAULT;
   cnet_class_dress(L, &cnet_socket_class);
   cnet_emitter_push_listener(L, listener_end, 0);
   cnet_emitter_on(L, lua_gettop(L) - 1, "end");

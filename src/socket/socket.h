@@ -21,6 +21,8 @@ enum {
 
 typedef struct cnet_socket cnet_socket;
 
+enum { CNET_KEEP_ALIVE_DEFAULT = -1 }; /* an interval or a count that was not asked for */
+
 /* The sockets of one server, or of one sender of sockets, that are here and not destroyed yet. */
 typedef struct {
   unsigned count;
@@ -51,7 +53,7 @@ struct cnet_socket {
   bool collected;        /* its __gc has run, and will not run again; a finalizer older than it may still have it */
   short type_of_service; /* below 0: the system's */
   int keep_alive_delay;  /* s */
-  int keep_alive_interval, keep_alive_count;
+  int keep_alive_interval, keep_alive_count; /* s; or CNET_KEEP_ALIVE_DEFAULT */
 };
 
 extern const cnet_class cnet_socket_class;
