@@ -57,6 +57,9 @@ static bool is_flag(lua_State *L, int link, const char *name) {
 
 /* ---- the destinations that are full ---- */
 
+/* Pushes the list of destinations. */
+static void push_pipes(lua_State *L, int source) { cnet_class_slot_table(L, source, CNET_SLOT_PIPES); }
+
 static void set_awaiting(lua_State *L, int source, int destination, bool on) {
   cnet_stream *s = lua_touserdata(L, source);
   if (!on && !(s->state & CNET_R_AWAIT_DRAIN)) return;
@@ -95,6 +98,9 @@ static int ondrain(lua_State *L) {
 
 static void pause_source(lua_State *L, cnet_stream *source) {
   if (!is_flag(L, 1, "cleaned")) {
+    push_pipes(L, 2);
+    if (lua_rawlen(L, -1) == 1) source->state &= ~(unsigned)CNET_R_MULTI_PIPES;
+    lua_pop(L, 1);
     set_awaiting(L, 2, 3, true);
     cnet_readable_pause(L, source, 2);
   }
@@ -109,14 +115,34 @@ static void pause_source(lua_State *L, cnet_stream *source) {
 
 /* ---- listeners ---- */
 
-static int ondata(lua_State *L) { /* (chunk) */
-  cnet_stream *source = enter(L);
-  lua_settop(L, 4);
+static int write_chunk(lua_State *L) { /* (link, source, destination, chunk) */
   call_method(L, 3, "write", 1);
   if (lua_isboolean(L, -1) && !lua_toboolean(L, -1)) {
     lua_settop(L, 3);
-    pause_source(L, source);
+    pause_source(L, lua_touserdata(L, 2));
   }
+  return 0;
+}
+
+/* The destination's write has raised the error on top. That is the end of this destination, not of the source; where
+ * nothing can be destroyed, the error goes on. */
+static int destroy_destination(lua_State *L) {
+  if (lua_getfield(L, 3, "destroy") == LUA_TNIL) {
+    lua_pop(L, 1);
+    return lua_error(L);
+  }
+  lua_pop(L, 1);
+  call_method(L, 3, "destroy", 1);
+  return 0;
+}
+
+static int ondata(lua_State *L) { /* (chunk) */
+  int i;
+  enter(L);
+  lua_settop(L, 4);
+  lua_pushcfunction(L, write_chunk);
+  for (i = 1; i <= 4; i++) lua_pushvalue(L, i);
+  if (lua_pcall(L, 4, 0, 0) != LUA_OK) return destroy_destination(L);
   return 0;
 }
 
@@ -184,19 +210,19 @@ static int onerror(lua_State *L) { /* (err) */
 }
 
 static void clean_up(lua_State *L, cnet_stream *source) {
-  bool needs_drain = true;
+  bool was_full;
   change_listener(L, 3, "removeListener", "close", 1, "onclose");
   change_listener(L, 3, "removeListener", "finish", 1, "onfinish");
-  if (push_part(L, 1, "ondrain") != LUA_TNIL) change_listener(L, 3, "removeListener", "drain", 1, "ondrain");
+  was_full = push_part(L, 1, "ondrain") != LUA_TNIL;
+  lua_pop(L, 1);
+  if (was_full) change_listener(L, 3, "removeListener", "drain", 1, "ondrain");
   change_listener(L, 3, "removeListener", "error", 1, "onerror");
   change_listener(L, 3, "removeListener", "unpipe", 1, "onunpipe");
   change_listener(L, 2, "removeListener", "end", 1, "onend");
   change_listener(L, 2, "removeListener", "data", 1, "ondata");
   lua_pushboolean(L, 1);
   lua_setfield(L, 1, "cleaned");
-  if (lua_isnil(L, -1) || !is_awaiting(L, 2)) return;
-  if (cnet_class_test(L, cnet_runtime_of(L), 3, CNET_SOCKET)) needs_drain = is_flag(L, 3, "writableNeedDrain");
-  if (needs_drain) drained(L, source);
+  if (was_full && (is_awaiting(L, 2) || (source->state & CNET_R_MULTI_PIPES))) drained(L, source);
 }
 
 static int onunpipe(lua_State *L) { /* (source, info) */
@@ -212,9 +238,6 @@ static int onunpipe(lua_State *L) { /* (source, info) */
 /* ---- pipe ---- */
 
 static const lua_CFunction listeners[] = {onunpipe, ondata, onend, onerror, onclose, onfinish};
-
-/* Pushes the list of destinations. */
-static void push_pipes(lua_State *L, int source) { cnet_class_slot_table(L, source, CNET_SLOT_PIPES); }
 
 /* Pushes the link of source 1 and destination 2. */
 static void push_link(lua_State *L, bool ends) {
@@ -262,6 +285,7 @@ static int method_pipe(lua_State *L) {
     lua_pop(L, 1);
   }
   push_pipes(L, 1);
+  if (lua_rawlen(L, -1) == 1) s->state |= CNET_R_MULTI_PIPES;
   lua_pushvalue(L, 2);
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
   lua_settop(L, 2);

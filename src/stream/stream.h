@@ -49,7 +49,8 @@ enum {
   CNET_R_OFF = 1 << 20,         /* made with readable = false */
   CNET_R_AWAIT_DRAIN = 1 << 21, /* a pipe's destination is full: CNET_SLOT_AWAIT_DRAIN is set */
   CNET_R_DID_READ = 1 << 22,
-  CNET_R_EOF_UNHEARD = 1 << 23 /* the end's 'readable' waits for a listener */
+  CNET_R_EOF_UNHEARD = 1 << 23, /* the end's 'readable' waits for a listener */
+  CNET_R_MULTI_PIPES = 1 << 24  /* it went to several destinations at once, and since then none alone was full */
 };
 
 /* Of the writing half */
