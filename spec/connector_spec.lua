@@ -1213,7 +1213,9 @@ describe("connect", function()
       end
       assert.equal("Invalid IP address: foo", refused({ port = 1, localAddress = "foo" }).message)
       for _, bad in ipairs { "80", true, {} } do
-        assert.equal("ERR_INVALID_ARG_TYPE", refused({ port = 1, localPort = bad }).code)
+        local err = refused { port = 1, localPort = bad }
+        assert.equal("ERR_INVALID_ARG_TYPE", err.code)
+        assert.truthy(err.message:find('The "options.localPort" property must be of type number. Received ', 1, true))
       end
     end)
 
@@ -1225,12 +1227,17 @@ describe("connect", function()
         assert.equal("ERR_INVALID_ARG_VALUE", refused({ port = 1, host = "x.invalid", hints = bad }).code)
       end
       for _, bad in ipairs { 5, "x", {}, true } do
-        assert.equal("ERR_INVALID_ARG_TYPE", refused({ port = 1, host = "x.invalid", lookup = bad }).code)
+        local err = refused { port = 1, host = "x.invalid", lookup = bad }
+        assert.equal("ERR_INVALID_ARG_TYPE", err.code)
+        assert.truthy(err.message:find('The "options.lookup" property must be of type function. Received ', 1, true))
       end
       for _, bad in ipairs { 5, {}, true, print } do
         local err = refused { port = 1, host = bad }
         assert.equal("ERR_INVALID_ARG_TYPE", err.code)
-        assert.truthy(err.message:find('The "hostname" argument must be of type string', 1, true))
+        assert.truthy(err.message:find('The "options.host" property must be of type string. Received ', 1, true))
+        local lookup = refused { port = 1, host = bad, lookup = function() error "asked" end }
+        assert.equal(err.message, lookup.message)
+        assert.equal(err.message, refused({ port = "x", host = bad, localAddress = "x" }).message)
       end
     end)
 
@@ -1241,8 +1248,8 @@ describe("connect", function()
           local err = refused { port = 1, host = host, lookup = lookup or nil }
           assert.equal("ERR_INVALID_ARG_VALUE", err.code)
           assert.equal("TypeError", err.name)
-          assert.equal("The argument 'hostname' must be a string without null bytes. Received '"
-            .. host:gsub("%z", "\\x00") .. "'", err.message)
+          assert.equal("The property 'options.host' must be a string without null bytes. Received '"
+            .. host:gsub("%z", "\x00") .. "'", err.message)
         end
         assert.equal("ERR_INVALID_ARG_VALUE", refused(1, host).code)
         assert.equal("ERR_INVALID_IP_ADDRESS", refused({ port = 1, localAddress = host }).code)

@@ -130,14 +130,15 @@ int cnet_check_port(lua_State *L, int index, const char *name, bool allow_zero) 
   return (int)n;
 }
 
-const char *cnet_check_host(lua_State *L, int index) {
+const char *cnet_check_text(lua_State *L, int index, const char *kind, const char *name) {
   size_t length = 0;
-  const char *host = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &length) : NULL;
-  if (!host) cnet_error_arg_type(L, "argument", "hostname", "of type string", index);
-  if (strlen(host) != length)
-    cnet_error_arg_value(L, "argument", "hostname", index, "must be a string without null bytes");
-  return host;
+  const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &length) : NULL;
+  if (!text) cnet_error_arg_type(L, kind, name, "of type string", index);
+  if (strlen(text) != length) cnet_error_arg_value(L, kind, name, index, "must be a string without null bytes");
+  return text;
 }
+
+const char *cnet_check_host(lua_State *L, int index) { return cnet_check_text(L, index, "argument", "hostname"); }
 
 void cnet_check_function(lua_State *L, int index, const char *name) {
   if (!lua_isfunction(L, index)) cnet_error_arg_type(L, "argument", name, "of type function", index);

@@ -27,9 +27,11 @@ static inline int cnet_places(lua_Integer n) { return n < INT_MAX ? (int)n : INT
 bool cnet_is_pipe_name(lua_State *L, int index);
 /* A port of 0 (1 unless allow_zero) to 65535, as a number or a numeric string; else ERR_SOCKET_BAD_PORT. */
 int cnet_check_port(lua_State *L, int index, const char *name, bool allow_zero);
-/* The name of a host: ERR_INVALID_ARG_TYPE unless it is a string, and, other than in Node, ERR_INVALID_ARG_VALUE if it
- * has a NUL: the resolver would end there and find another host. */
+/* The name of a host to listen on: ERR_INVALID_ARG_TYPE unless it is a string, and ERR_INVALID_ARG_VALUE if it has a
+ * NUL: the resolver would end there and find another host. */
 const char *cnet_check_host(lua_State *L, int index);
+/* The same of another text, as the argument or property that its error names. */
+const char *cnet_check_text(lua_State *L, int index, const char *kind, const char *name);
 /* ERR_INVALID_ARG_TYPE unless it is a function. */
 void cnet_check_function(lua_State *L, int index, const char *name);
 

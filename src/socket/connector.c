@@ -381,16 +381,18 @@ static void custom_lookup(lua_State *L, int lookup, int host, int family, int hi
 /* Leaves more on the stack; returns the index of the plan. */
 static int lookup_and_connect(lua_State *L, cnet_socket *s, int self, int options) {
   cnet_runtime *rt = cnet_stream_runtime(&s->stream);
-  int plan = push_plan(L, rt, self, options), host = plan + 1, lookup = plan + 2, family, hints;
+  int host = lua_gettop(L) + 1, plan = host + 1, lookup = host + 2, family, hints;
   const char *name;
-  bool all = check_auto_select(L, rt, options);
+  bool all;
   if (lua_getfield(L, options, "host") == LUA_TNIL || !cnet_truthy(L, -1)) {
     lua_pop(L, 1);
     lua_pushliteral(L, "localhost");
   }
-  name = lua_type(L, host) == LUA_TSTRING ? cnet_check_host(L, host) : NULL; /* a lookup of the script's takes any */
+  name = cnet_check_text(L, host, "property", "options.host");
+  push_plan(L, rt, self, options);
+  all = check_auto_select(L, rt, options);
   cnet_set_value(L, plan, "host", host);
-  family = name ? cnet_is_ip(name, strlen(name)) : 0;
+  family = cnet_is_ip(name, strlen(name));
   if (family) {
     lua_pushcfunction(L, tick_connect_ip);
     lua_pushvalue(L, self);
@@ -399,7 +401,8 @@ static int lookup_and_connect(lua_State *L, cnet_socket *s, int self, int option
     cnet_tick(L, rt, 3);
     return plan;
   }
-  if (lua_getfield(L, options, "lookup") != LUA_TNIL) cnet_check_function(L, lookup, "options.lookup");
+  if (lua_getfield(L, options, "lookup") != LUA_TNIL && !lua_isfunction(L, lookup))
+    cnet_error_arg_type(L, "property", "options.lookup", "of type function", lookup);
   family = push_family(L, options);
   hints = push_hints(L, options, family);
   all = all && family == 0 && !cnet_get_string(L, plan, "localAddress");
@@ -409,9 +412,7 @@ static int lookup_and_connect(lua_State *L, cnet_socket *s, int self, int option
   if (!lua_isnil(L, lookup)) {
     custom_lookup(L, lookup, host, lookup + 1, hints, all);
   } else {
-    int flags;
-    cnet_check_host(L, host);
-    flags = check_hints(L, hints);
+    int flags = check_hints(L, hints);
     check_family(L, lookup + 1);
     cnet_lookup(L, rt, name, family, flags);
   }
