@@ -1,9 +1,13 @@
 #include "event/timer.h"
 
 #include <float.h>
+#include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "core/args.h"
 #include "core/class.h"
 #include "core/error.h"
 #include "core/pins.h"
@@ -265,6 +269,32 @@ static void warn_overflow(lua_State *L, int index, const char *consequence) {
   fprintf(stderr, "TimeoutOverflowWarning: %s does not fit into a 32-bit signed integer.\n%s\n", text, consequence);
 }
 
+/* Node warns of these two once, though of an overflow each time. */
+static void warn_once(atomic_flag *warned, const char *name, const char *what, lua_Number ms) {
+  char text[32] = "NaN";
+  if (atomic_flag_test_and_set(warned)) return;
+  if (ms < -DBL_MAX) {
+    strcpy(text, "-Infinity");
+  } else if (!isnan(ms)) {
+    snprintf(text, sizeof text, "%.14g", (double)ms);
+  }
+  fprintf(stderr, "%s: %s is %s.\nTimeout duration was set to 1.\n", name, text, what);
+}
+
+lua_Number cnet_timer_delay(lua_State *L, int index) {
+  static atomic_flag negative = ATOMIC_FLAG_INIT, not_a_number = ATOMIC_FLAG_INIT;
+  lua_Number ms = lua_isnoneornil(L, index) ? 1 : cnet_to_number(L, index);
+  if (ms >= 1 && ms <= TIMEOUT_MAX) return ms;
+  if (ms > TIMEOUT_MAX) {
+    warn_overflow(L, index, "Timeout duration was set to 1.");
+  } else if (isnan(ms)) {
+    warn_once(&not_a_number, "TimeoutNaNWarning", "not a number", ms);
+  } else if (ms < 0) {
+    warn_once(&negative, "TimeoutNegativeWarning", "a negative number", ms);
+  }
+  return 1;
+}
+
 lua_Number cnet_timer_check_duration(lua_State *L, int index, const char *name) {
   lua_Number ms = lua_tonumber(L, index);
   if (lua_type(L, index) != LUA_TNUMBER) return cnet_error_arg_type(L, "argument", name, "of type number", index);
@@ -368,16 +398,17 @@ static const cnet_class timeout_class = {
 
 static int new_timeout(lua_State *L, bool repeat) {
   cnet_runtime *rt = cnet_runtime_of(L);
-  lua_Number ms = lua_tonumber(L, 2);
   timeout *self;
+  uint32_t ms;
   cnet_runtime_check(L, rt);
+  if (lua_gettop(L) < 2) lua_settop(L, 2);
   cnet_timer_push_call(L, 3);
-  if (ms > TIMEOUT_MAX) warn_overflow(L, 2, "Timeout duration was set to 1.");
+  ms = (uint32_t)cnet_timer_delay(L, 2);
   self = cnet_class_new(L, rt, sizeof *self, CNET_USERVALUES);
   self->timer.fire = fire_timeout;
   self->timer.done = done_timeout;
   self->timer.ref = true;
-  self->ms = ms >= 1 && ms <= TIMEOUT_MAX ? (uint32_t)ms : 1;
+  self->ms = ms;
   self->repeat = repeat;
   lua_insert(L, -2);
   lua_setiuservalue(L, -2, CNET_TIMER_CALL);

@@ -33,6 +33,8 @@ void cnet_timer_stop(cnet_timer *timer);
 bool cnet_timer_is_active(const cnet_timer *timer);
 void cnet_timer_set_ref(cnet_timer *timer, bool ref);
 
+/* The ms of net.setTimeout at an index: 1 for what no timer can have, with Node's warning, and for nil. */
+lua_Number cnet_timer_delay(lua_State *L, int index);
 /* Checks a duration as socket:setTimeout does: ERR_INVALID_ARG_TYPE, ERR_OUT_OF_RANGE, and too long is the longest. */
 lua_Number cnet_timer_check_duration(lua_State *L, int index, const char *name);
 
