@@ -22,8 +22,7 @@ typedef struct {
   cnet_disposable disposable;
   uv_process_t handle;
   cnet_runtime *rt;
-  const void *pin;  /* of the ChildProcess */
-  cnet_timer timer; /* of the option timeout */
+  const void *pin; /* of the ChildProcess */
   int64_t code;
   int signal;
   bool over; /* it has exited: its pid may be another process's by now */
@@ -40,6 +39,7 @@ typedef struct {
   lua_Integer code; /* -1 and a signal, or below 0 a libuv error */
   const char *signal;
   int closes_needed, closes_got; /* its exit, its channel's end, each of its outputs: then 'close' */
+  cnet_timer timer;              /* of the option timeout, until 'close' */
 } child_process;
 
 static child_process *self_child(lua_State *L) { return cnet_class_self(L, CNET_CHILD_PROCESS); }
@@ -59,9 +59,15 @@ static void push_outcome(lua_State *L, const child_process *p) {
   }
 }
 
+static void stop_timeout(lua_State *L, child_process *p) {
+  cnet_timer_stop(&p->timer);
+  cnet_unpin(L, runtime_of(p), &p->timer);
+}
+
 static void close_one(lua_State *L, int self) {
   child_process *p = lua_touserdata(L, self);
   if (++p->closes_got != p->closes_needed) return;
+  stop_timeout(L, p);
   push_outcome(L, p);
   cnet_emit(L, self, "close", 2);
 }
@@ -127,7 +133,6 @@ static void exit_body(lua_State *L, void *arg) {
   cnet_pin_push(L, r->rt, r->pin);
   p = lua_touserdata(L, -1);
   p->running = NULL;
-  cnet_timer_stop(&r->timer);
   p->code = (lua_Integer)r->code;
   p->signal = r->signal ? cnet_signal_name(r->signal) : NULL;
   if (r->signal && !p->signal) p->signal = "SIGUNKNOWN"; /* a real-time signal */
@@ -297,20 +302,18 @@ static void follow_signal(lua_State *L, child_process *p, int self, const cnet_s
 }
 
 static void on_timeout(lua_State *L, cnet_timer *timer) {
-  running *r = CNET_CONTAINER(running, timer, timer);
-  child_process *p;
-  cnet_pin_push(L, r->rt, r->pin);
-  p = lua_touserdata(L, -1);
+  child_process *p = CNET_CONTAINER(child_process, timer, timer);
   send_signal(p, p->kill_signal);
+  stop_timeout(L, p);
 }
 
-/* As in Node, it keeps the loop alive. */
-static void start_timeout(lua_State *L, child_process *p, const cnet_spawn *spawn) {
-  running *r = p->running;
-  if (!r || spawn->timeout <= 0) return;
-  r->timer.fire = on_timeout;
-  r->timer.ref = true;
-  cnet_timer_start(L, r->rt, &r->timer, spawn->timeout);
+/* As in Node, it keeps the loop alive, and runs on after the exit, or where nothing could be started, until 'close'. */
+static void start_timeout(lua_State *L, child_process *p, int self, const cnet_spawn *spawn) {
+  if (spawn->timeout <= 0) return;
+  p->timer.fire = on_timeout;
+  p->timer.ref = true;
+  cnet_pin(L, runtime_of(p), &p->timer, self);
+  cnet_timer_start(L, runtime_of(p), &p->timer, spawn->timeout);
 }
 
 extern const cnet_class cnet_child_process_class;
@@ -344,8 +347,8 @@ void cnet_child_process_fork(lua_State *L, int script, int args, int options) {
   } else {
     take_pipes(L, p, self, spawn.pipes, &spawn);
     follow_signal(L, p, self, &spawn);
-    start_timeout(L, p, &spawn);
   }
+  start_timeout(L, p, self, &spawn);
   lua_settop(L, self);
 }
 
@@ -469,7 +472,7 @@ static int get_stderr(lua_State *L) { return get_stream(L, 3); }
 
 static int child_gc(lua_State *L) {
   child_process *p = lua_touserdata(L, 1);
-  if (p->running) cnet_timer_stop(&p->running->timer);
+  cnet_timer_stop(&p->timer);
   p->running = NULL; /* pinned while it runs: only the end of the state comes here before its exit */
   return 0;
 }

@@ -1,5 +1,6 @@
 #include "process/spawn_options.h"
 
+#include <math.h>
 #include <signal.h>
 #include <string.h>
 
@@ -12,6 +13,8 @@
 #include "stream/readable.h"
 
 extern char **environ;
+
+#define MAX_SAFE_INTEGER 9007199254740991.0
 
 enum { STANDARD = 3, MOST = 256 /* descriptors */ };
 
@@ -155,20 +158,26 @@ static void read_environment(lua_State *L, int options, cnet_spawn *out) {
   out->uv.env = push_vector(L, pairs);
 }
 
+/* The whole number of `low` to `high` at the index, whose errors name it; `range` says the two in words. */
+static lua_Integer check_integer(lua_State *L, int index, const char *kind, const char *name, lua_Number low,
+                                 lua_Number high, const char *range) {
+  lua_Number n = lua_tonumber(L, index);
+  if (lua_type(L, index) != LUA_TNUMBER) cnet_error_arg_type(L, kind, name, "of type number", index);
+  if (!isfinite(n) || n != floor(n)) cnet_error_out_of_range(L, name, "an integer", index);
+  if (!(n >= low && n <= high)) cnet_error_out_of_range(L, name, range, index);
+  return (lua_Integer)n;
+}
+
 static bool read_id(lua_State *L, int options, const char *name, unsigned *out) {
-  lua_Integer id;
-  int whole;
   if (option(L, options, name) == LUA_TNIL) {
     lua_pop(L, 1);
     return false;
   }
-  id = lua_tointegerx(L, -1, &whole);
-  if (lua_type(L, -1) != LUA_TNUMBER || !whole || id < INT32_MIN || id > INT32_MAX) {
-    lua_pushfstring(L, "options.%s", name);
-    cnet_error_arg_type(L, "property", lua_tostring(L, -1), "int32", lua_gettop(L) - 1);
-  }
-  *out = (unsigned)id; /* as the system's ids are: -1 is the highest */
-  lua_pop(L, 1);
+  lua_pushfstring(L, "options.%s", name);
+  /* as the system's ids are: -1 is the highest */
+  *out = (unsigned)check_integer(L, lua_gettop(L) - 1, "property", lua_tostring(L, -1), INT32_MIN, INT32_MAX,
+                                 ">= -2147483648 && <= 2147483647");
+  lua_pop(L, 2);
   return true;
 }
 
@@ -186,13 +195,9 @@ int cnet_spawn_check_signal(lua_State *L, int index) {
 
 /* signal, killSignal, timeout */
 static void read_end(lua_State *L, int options, cnet_spawn *out) {
-  int whole = 0;
-  lua_Integer ms = 0;
-  if (option(L, options, "timeout") != LUA_TNIL) {
-    if (lua_type(L, -1) == LUA_TNUMBER) ms = lua_tointegerx(L, -1, &whole);
-    if (!whole || ms < 0) cnet_error_out_of_range(L, "timeout", "an unsigned integer", lua_gettop(L));
-    out->timeout = (lua_Number)ms;
-  }
+  if (option(L, options, "timeout") != LUA_TNIL &&
+      check_integer(L, lua_gettop(L), "argument", "timeout", 0, MAX_SAFE_INTEGER, ">= 0 && <= 9007199254740991") > 0)
+    out->timeout = cnet_timer_delay(L, lua_gettop(L));
   lua_pop(L, 1);
   option(L, options, "killSignal");
   out->kill_signal = cnet_spawn_check_signal(L, lua_gettop(L));
@@ -212,7 +217,7 @@ static void read_rest(lua_State *L, int options, cnet_spawn *out) {
     cnet_error_arg_value(L, "property", "options.serialization", lua_gettop(L), "must be 'json' or nil");
   lua_pop(L, 1);
   if (option(L, options, "cwd") != LUA_TNIL) {
-    out->uv.cwd = check_text(L, lua_gettop(L), "options.cwd"); /* left on the stack */
+    out->uv.cwd = cnet_check_text(L, lua_gettop(L), "property", "options.cwd"); /* left on the stack */
   } else {
     lua_pop(L, 1);
   }
