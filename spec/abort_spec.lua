@@ -1,4 +1,4 @@
--- net.AbortController and AbortSignal, against what node v20 does.
+-- net.AbortController and AbortSignal, against what node v26 does.
 
 local net = require "cnet"
 local children = require "spec.support.children"

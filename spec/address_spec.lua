@@ -1,4 +1,4 @@
--- What is an IP address: net.isIP, isIPv4, isIPv6, as node v20 answers. And how addresses are shown, from the sockaddr
+-- What is an IP address: net.isIP, isIPv4, isIPv6, as node v26 answers. And how addresses are shown, from the sockaddr
 -- of a handle.
 
 local net = require "cnet"

@@ -1,5 +1,5 @@
 -- How a socket connects: every form of connect and createConnection, lookups, the events of an attempt in their order,
--- several addresses (happy eyeballs), and bad input. What is expected is what node v20 does.
+-- several addresses (happy eyeballs), and bad input. What is expected is what node v26 does.
 
 local net = require "cnet"
 local support = require "spec.support"

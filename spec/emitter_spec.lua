@@ -1,4 +1,4 @@
--- net.EventEmitter: Node's, whole. What is expected here is what node v20 does.
+-- net.EventEmitter: Node's, whole. What is expected here is what node v26 does.
 
 local support = require "spec.support"
 local net = require "cnet"

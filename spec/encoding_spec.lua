@@ -1,5 +1,5 @@
 -- Encodings of a net.Socket: setEncoding, and the encodings of write, end_ and setDefaultEncoding. What is decoded is
--- what node v20's StringDecoder gives, what is encoded what its Buffer.from gives.
+-- what node v26's StringDecoder gives, what is encoded what its Buffer.from gives.
 
 local net = require "cnet"
 local support = require "spec.support"
@@ -464,7 +464,7 @@ end)
 describe("socket:unshift with an encoding", function()
   after_each(support.clean)
 
-  -- What is read of unshift(text, encoding) after setEncoding(decoder); node v20's answers
+  -- What is read of unshift(text, encoding) after setEncoding(decoder); node v26's answers
   local CASES = {
     [false] = { [false] = "7a7a", utf8 = "7a7a", hex = "zz", base64 = "\xED\xAE\xDA", latin1 = "7a7a" },
     utf8 = { [false] = "7a7a", utf8 = "7a7a", hex = "zz", base64 = ("\u{FFFD}"):rep(3), latin1 = "7a7a" },

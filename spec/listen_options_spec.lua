@@ -1,4 +1,4 @@
--- Every form of server:listen, and everything it refuses. Most expectations are what node v20 does.
+-- Every form of server:listen, and everything it refuses. Most expectations are what node v26 does.
 
 local net = require "cnet"
 local support = require "spec.support"

@@ -1,5 +1,5 @@
 -- socket:pipe and socket:unpipe: between sockets, and to an emitter of the script's own. What is expected is what node
--- v20 does.
+-- v26 does.
 
 local net = require "cnet"
 local support = require "spec.support"

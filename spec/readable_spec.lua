@@ -1,5 +1,5 @@
 -- The reading half of a socket: flowing and paused, 'readable' and read(n), unshift, the high water mark, and the end.
--- What is expected is what node v20 does.
+-- What is expected is what node v26 does.
 
 local net = require "cnet"
 local support = require "spec.support"

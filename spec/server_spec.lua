@@ -1,5 +1,5 @@
 -- net.Server: its options, events and their order, its life, its connections. What listen takes is in
--- listen_options_spec.lua. Most expectations are what node v20 does.
+-- listen_options_spec.lua. Most expectations are what node v26 does.
 
 local net = require "cnet"
 local support = require "spec.support"

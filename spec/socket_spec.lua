@@ -1,5 +1,5 @@
 -- The life of a net.Socket: its states, destroy in all forms, half-open connections, connecting again, `fd`, `<close>`,
--- garbage collection. What is expected is what node v20 does.
+-- garbage collection. What is expected is what node v26 does.
 
 local net = require "cnet"
 local support = require "spec.support"

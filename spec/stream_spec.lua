@@ -1,5 +1,5 @@
 -- What both halves of a socket share: the order of error, end, finish and close, that nothing comes after the close,
--- and that an error in a listener takes nothing with it. What is expected is what node v20 does.
+-- and that an error in a listener takes nothing with it. What is expected is what node v26 does.
 
 local net = require "cnet"
 local support = require "spec.support"

@@ -1,5 +1,5 @@
 -- Timers and immediates: Node's order, what keeps the loop alive, and what happens after an error or a stop.
--- Most expectations are what node v20 prints for the same script.
+-- Most expectations are what node v26 prints for the same script.
 
 local net = require "cnet"
 local support = require "spec.support"

@@ -1,5 +1,5 @@
 -- The writing half of a socket: write's answer, callbacks, 'drain', cork, end_ in all forms, and every error that a
--- write can meet. What is expected is what node v20 does.
+-- write can meet. What is expected is what node v26 does.
 
 local net = require "cnet"
 local support = require "spec.support"
@@ -487,6 +487,7 @@ describe("writing", function()
     support.run()
     assert.same({ "prefinish", "end nil", "finish" }, log)
     assert.equal("readOnly", socket.readyState)
+    assert.is_true(socket.writableFinished)
     socket:destroy()
     support.run()
     assert.same({ "prefinish", "end nil", "finish", "close" }, log)

@@ -73,7 +73,7 @@
 ---`net.Error(message, fields)` makes one with a copy of the fields: `net.Error("no such user", { code = "ENOUSER" })`.
 ---What is added to the table net.Error, every error has.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/errors.html#class-error)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/errors.html#class-error)
 ---@class net.Error
 ---@overload fun(message?: any, fields?: table<string, any>): net.Error
 ---@operator concat(any): string
@@ -119,7 +119,7 @@ local Error = {}
 ---
 ---An 'error' event that nobody listens to is raised: it leaves `net.run()`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#class-eventemitter)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#class-eventemitter)
 ---@class net.EventEmitter
 ---@overload fun(): net.EventEmitter
 ---A listener is about to be added, to the event of this name.
@@ -136,7 +136,7 @@ local EventEmitter = {}
 ---
 ---Raises `ERR_INVALID_ARG_TYPE` for a listener that is no function.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emitteroneventname-listener)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emitteroneventname-listener)
 ---@param event any
 ---@param listener fun(...: any)
 ---@return self
@@ -144,7 +144,7 @@ function EventEmitter:on(event, listener) end
 
 ---Adds a listener for the next time only.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emitteronceeventname-listener)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emitteronceeventname-listener)
 ---@param event any
 ---@param listener fun(...: any)
 ---@return self
@@ -152,7 +152,7 @@ function EventEmitter:once(event, listener) end
 
 ---The same as `on`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emitteraddlistenereventname-listener)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emitteraddlistenereventname-listener)
 ---@param event any
 ---@param listener fun(...: any)
 ---@return self
@@ -160,7 +160,7 @@ function EventEmitter:addListener(event, listener) end
 
 ---Adds a listener before those that are there. On a socket, as in Node, one for 'data' does not start the flow.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emitterprependlistenereventname-listener)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emitterprependlistenereventname-listener)
 ---@param event any
 ---@param listener fun(...: any)
 ---@return self
@@ -168,7 +168,7 @@ function EventEmitter:prependListener(event, listener) end
 
 ---The same, for the next time only.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emitterprependoncelistenereventname-listener)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emitterprependoncelistenereventname-listener)
 ---@param event any
 ---@param listener fun(...: any)
 ---@return self
@@ -177,7 +177,7 @@ function EventEmitter:prependOnceListener(event, listener) end
 ---Removes a listener, the one added last if it is there more than once. An event that is being emitted still reaches
 ---it.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emitteroffeventname-listener)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emitteroffeventname-listener)
 ---@param event any
 ---@param listener function
 ---@return self
@@ -185,7 +185,7 @@ function EventEmitter:off(event, listener) end
 
 ---The same as `off`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emitterremovelistenereventname-listener)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emitterremovelistenereventname-listener)
 ---@param event any
 ---@param listener function
 ---@return self
@@ -194,7 +194,7 @@ function EventEmitter:removeListener(event, listener) end
 ---Removes all listeners of the event, or without one those of all events. cnet's own listeners go with them: a socket
 ---that is connecting may then never write what waits.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emitterremovealllistenerseventname)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emitterremovealllistenerseventname)
 ---@param event? any
 ---@return self
 function EventEmitter:removeAllListeners(event) end
@@ -202,7 +202,7 @@ function EventEmitter:removeAllListeners(event) end
 ---Calls the listeners, and tells whether there were any. An 'error' that nobody listens to is raised: the very value if
 ---it has a string `message`, else `ERR_UNHANDLED_ERROR`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emitteremiteventname-args)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emitteremiteventname-args)
 ---@param event any
 ---@param ... any
 ---@return boolean heard
@@ -210,7 +210,7 @@ function EventEmitter:emit(event, ...) end
 
 ---How many listeners the event has; with a function, how often it is among them.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emitterlistenercounteventname-listener)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emitterlistenercounteventname-listener)
 ---@param event any
 ---@param listener? function
 ---@return integer
@@ -218,21 +218,21 @@ function EventEmitter:listenerCount(event, listener) end
 
 ---A new array of the event's listeners.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emitterlistenerseventname)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emitterlistenerseventname)
 ---@param event any
 ---@return function[]
 function EventEmitter:listeners(event) end
 
 ---The same, with the functions that stand for those added by `once`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emitterrawlistenerseventname)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emitterrawlistenerseventname)
 ---@param event any
 ---@return function[]
 function EventEmitter:rawListeners(event) end
 
 ---A new array of the events that have listeners, in the order they first got one.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emittereventnames)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emittereventnames)
 ---@return any[]
 function EventEmitter:eventNames() end
 
@@ -240,14 +240,14 @@ function EventEmitter:eventNames() end
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emittersetmaxlistenersn)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emittersetmaxlistenersn)
 ---@param n number
 ---@return self
 function EventEmitter:setMaxListeners(n) end
 
 ---10, unless it was set.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#emittergetmaxlisteners)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#emittergetmaxlisteners)
 ---@return number
 function EventEmitter:getMaxListeners() end
 
@@ -316,7 +316,7 @@ function EventEmitter:getMaxListeners() end
 ---A TCP or Unix-socket server. It stays alive while it listens, without any reference from Lua. `local server <close> =
 ---net.createServer()` closes it at the end of the block. `tostring(server)` says where it listens.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#class-netserver)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#class-netserver)
 ---@class net.Server: net.EventEmitter
 ---@overload fun(options?: net.ServerOptions, listener?: fun(socket: net.Socket)): net.Server
 ---@overload fun(listener: fun(socket: net.Socket)): net.Server
@@ -337,7 +337,7 @@ function EventEmitter:getMaxListeners() end
 ---@field once fun(self: net.Server, event: "error", listener: fun(err: net.Error)): net.Server
 ---@field once fun(self: net.Server, event: "drop", listener: fun(info?: net.DropInfo)): net.Server
 ---@field once fun(self: net.Server, event: any, listener: fun(...: any)): net.Server
----Does it listen? Read-only. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#serverlistening)
+---Does it listen? Read-only. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#serverlistening)
 ---@field listening boolean
 ---How many connections it has at most; what comes beyond is let go, with 'drop': 0 lets nobody in, nil everybody.
 ---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#servermaxconnections)
@@ -375,7 +375,7 @@ local Server = {}
 ---`ERR_INVALID_ARG_TYPE` for a host that is no string or a signal that is none. Events: 'error' with EADDRINUSE,
 ---EACCES, EADDRNOTAVAIL, ENOTFOUND, EINVAL …
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#serverlisten)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#serverlisten)
 ---@param port? integer|string
 ---@param host? string
 ---@param backlog? integer|string
@@ -394,7 +394,7 @@ function Server:listen(port, host, backlog, callback) end
 ---Stops listening. Connections go on; 'close' comes when the last one is gone. The callback is a listener for 'close',
 ---and gets an error with `ERR_SERVER_NOT_RUNNING` if the server did not listen.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#serverclosecallback)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#serverclosecallback)
 ---@param callback? fun(err?: net.Error)
 ---@return self
 function Server:close(callback) end
@@ -403,7 +403,7 @@ function Server:close(callback) end
 ---
 ---Raises a system error if another holder of the handle has closed it.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#serveraddress)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#serveraddress)
 ---@return net.Address|string|nil
 function Server:address() end
 
@@ -412,7 +412,7 @@ function Server:address() end
 ---
 ---Raises `ERR_INVALID_ARG_TYPE` without a callback. The callback may get `ERR_CHILD_CLOSED_BEFORE_REPLY`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#servergetconnectionscallback)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#servergetconnectionscallback)
 ---@param callback fun(err?: net.Error, count?: integer)
 ---@return self
 function Server:getConnections(callback) end
@@ -430,14 +430,14 @@ function Server:closeIdleConnections(ms) end
 
 ---Undoes `unref`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#serverref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#serverref)
 ---@return self
 function Server:ref() end
 
 ---Lets `net.run()` return although the server listens, if nothing else is alive. Its connections still keep the loop
 ---going.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#serverunref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#serverunref)
 ---@return self
 function Server:unref() end
 
@@ -550,7 +550,7 @@ function Server:unref() end
 ---It is Node's stream.Duplex: what Node's pages of net and stream say of it holds, but for object mode, async iteration
 ---and the like.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#class-netsocket)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#class-netsocket)
 ---@class net.Socket: net.EventEmitter
 ---@overload fun(options?: net.SocketOptions|integer): net.Socket
 ---A name was looked up: for each address, or once with the error.
@@ -613,88 +613,88 @@ function Server:unref() end
 ---@field once fun(self: net.Socket, event: "close", listener: fun(hadError?: boolean)): net.Socket
 ---@field once fun(self: net.Socket, event: any, listener: fun(...: any)): net.Socket
 ---Is it connecting? Read-only, as all of these but `allowHalfOpen` and `timeout`.
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketconnecting)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketconnecting)
 ---@field connecting boolean
----Is there no connection yet (or any more)? [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketpending)
+---Is there no connection yet (or any more)? [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketpending)
 ---@field pending boolean
----What it is doing, in one word. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketreadystate)
+---What it is doing, in one word. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketreadystate)
 ---@field readyState "opening"|"open"|"readOnly"|"writeOnly"|"closed"
 ---Was it destroyed? No further bytes come or go then.
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketdestroyed)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketdestroyed)
 ---@field destroyed boolean
----Has it been closed? [Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readableclosed)
+---Has it been closed? [Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readableclosed)
 ---@field closed boolean
----The error it was destroyed with. [Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readableerrored)
+---The error it was destroyed with. [Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readableerrored)
 ---@field errored any
 ---Leave our side open when the other party has ended its own? May be assigned.
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#duplexallowhalfopen)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#duplexallowhalfopen)
 ---@field allowHalfOpen boolean
 ---The server that accepted it.
 ---@field server? net.Server
 ---The socket itself while it has a handle: what `server:listen` takes.
 ---@field _handle? net.Socket
 ---Where it is here. nil unless it is connected, and on Unix sockets.
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketlocaladdress)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketlocaladdress)
 ---@field localAddress? string
----The port here. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketlocalport)
+---The port here. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketlocalport)
 ---@field localPort? integer
----The family of the address here. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketlocalfamily)
+---The family of the address here. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketlocalfamily)
 ---@field localFamily? "IPv4"|"IPv6"
 ---Who the other party is. nil unless it is connected, and on Unix sockets; kept after the close if it was read before.
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketremoteaddress)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketremoteaddress)
 ---@field remoteAddress? string
----The other party's port. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketremoteport)
+---The other party's port. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketremoteport)
 ---@field remotePort? integer
----The family of the other party's address. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketremotefamily)
+---The family of the other party's address. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketremotefamily)
 ---@field remoteFamily? "IPv4"|"IPv6"
----Bytes received. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketbytesread)
+---Bytes received. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketbytesread)
 ---@field bytesRead integer
 ---Bytes written, those that still wait included.
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketbyteswritten)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketbyteswritten)
 ---@field bytesWritten integer
----Deprecated, use `writableLength`. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketbuffersize)
+---Deprecated, use `writableLength`. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketbuffersize)
 ---@field bufferSize? integer
 ---What `setTimeout` was given, in ms. `socket.timeout = ms` does the same, and nil turns it off.
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#sockettimeout)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#sockettimeout)
 ---@field timeout? number
 ---"address:port" of each address that was tried, if there was a choice.
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketautoselectfamilyattemptedaddresses)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketautoselectfamilyattemptedaddresses)
 ---@field autoSelectFamilyAttemptedAddresses? string[]
----May `read` be called? [Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readablereadable)
+---May `read` be called? [Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readablereadable)
 ---@field readable boolean
----Has 'end' been emitted? [Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readablereadableended)
+---Has 'end' been emitted? [Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readablereadableended)
 ---@field readableEnded boolean
----Was it destroyed before 'end'? [Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readablereadableaborted)
+---Was it destroyed before 'end'? [Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readablereadableaborted)
 ---@field readableAborted boolean
 ---Was anything handed to the script: by 'data' or `read`?
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readablereadabledidread)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readablereadabledidread)
 ---@field readableDidRead boolean
 ---Does it flow? nil: nobody has said yet what to do with what comes.
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readablereadableflowing)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readablereadableflowing)
 ---@field readableFlowing? boolean
----Bytes that wait to be read. [Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readablereadablelength)
+---Bytes that wait to be read. [Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readablereadablelength)
 ---@field readableLength integer
 ---From how many bytes on nothing more is read from the kernel.
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readablereadablehighwatermark)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readablereadablehighwatermark)
 ---@field readableHighWaterMark integer
----What `setEncoding` was given. [Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readablereadableencoding)
+---What `setEncoding` was given. [Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readablereadableencoding)
 ---@field readableEncoding? net.Encoding
----May `write` be called? [Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#writablewritable)
+---May `write` be called? [Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#writablewritable)
 ---@field writable boolean
----Has `end_` been called? [Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#writablewritableended)
+---Has `end_` been called? [Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#writablewritableended)
 ---@field writableEnded boolean
 ---Is all with the kernel, after `end_`?
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#writablewritablefinished)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#writablewritablefinished)
 ---@field writableFinished boolean
----Bytes that wait to be sent. [Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#writablewritablelength)
+---Bytes that wait to be sent. [Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#writablewritablelength)
 ---@field writableLength integer
 ---From how many bytes on `write` gives false.
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#writablewritablehighwatermark)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#writablewritablehighwatermark)
 ---@field writableHighWaterMark integer
----Will there be a 'drain'? [Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#writablewritableneeddrain)
+---Will there be a 'drain'? [Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#writablewritableneeddrain)
 ---@field writableNeedDrain boolean
 ---How often `cork` must still be undone.
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#writablewritablecorked)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#writablewritablecorked)
 ---@field writableCorked integer
 local Socket = {}
 
@@ -709,7 +709,7 @@ local Socket = {}
 ---`ERR_INVALID_IP_ADDRESS` for `localAddress`. Events: 'error' with ECONNREFUSED, ETIMEDOUT, ENOTFOUND, EHOSTUNREACH,
 ---ENOENT (no such path), EACCES, ERR_IP_BLOCKED …, or an AggregateError if several addresses were tried.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketconnect)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketconnect)
 ---@param port integer|string
 ---@param host? string
 ---@param callback? fun() a listener for 'connect', once
@@ -729,7 +729,7 @@ function Socket:connect(port, host, callback) end
 ---`ERR_UNKNOWN_ENCODING`. After `end_` or `destroy`: 'error' with `ERR_STREAM_WRITE_AFTER_END`, nothing but the
 ---callback with `ERR_STREAM_DESTROYED`. After the other party's end, without `allowHalfOpen`: 'error' with EPIPE.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketwritedata-encoding-callback)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketwritedata-encoding-callback)
 ---@param data string
 ---@param encoding? net.Encoding
 ---@param callback? fun(err?: net.Error)
@@ -745,7 +745,7 @@ function Socket:write(data, encoding, callback) end
 ---Raises `ERR_INVALID_ARG_TYPE`, `ERR_UNKNOWN_ENCODING`. The callback may get `ERR_STREAM_ALREADY_FINISHED`,
 ---`ERR_STREAM_DESTROYED`, ECANCELED or the socket's own error.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketenddata-encoding-callback)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketenddata-encoding-callback)
 ---@param data? string
 ---@param encoding? net.Encoding
 ---@param callback? fun(err?: net.Error)
@@ -759,14 +759,14 @@ Socket["end"] = Socket.end_
 
 ---Closes at once: what is not sent yet is lost, and nothing more is read. With an error: 'error' comes before 'close'.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketdestroyerror)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketdestroyerror)
 ---@param err? any
 ---@return self
 function Socket:destroy(err) end
 
 ---Destroys the socket once all that was written is with the kernel.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketdestroysoon)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketdestroysoon)
 function Socket:destroySoon() end
 
 ---Closes a TCP connection by a reset: the other party gets ECONNRESET. One that is connecting is reset once it is
@@ -774,7 +774,7 @@ function Socket:destroySoon() end
 ---
 ---Raises `ERR_INVALID_HANDLE_TYPE` on a Unix socket.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketresetanddestroy)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketresetanddestroy)
 ---@return self
 function Socket:resetAndDestroy() end
 
@@ -783,7 +783,7 @@ function Socket:resetAndDestroy() end
 ---
 ---Raises `ERR_OUT_OF_RANGE` above 1 GiB.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readablereadsize)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readablereadsize)
 ---@param size? number
 ---@return string|nil
 function Socket:read(size) end
@@ -793,7 +793,7 @@ function Socket:read(size) end
 ---After 'end': 'error' with `ERR_STREAM_UNSHIFT_AFTER_END_EVENT`. For what is no string: 'error' with
 ---`ERR_INVALID_ARG_TYPE`. Raises `ERR_UNKNOWN_ENCODING`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readableunshiftchunk-encoding)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readableunshiftchunk-encoding)
 ---@param chunk string|nil
 ---@param encoding? net.Encoding
 ---@return boolean more
@@ -802,19 +802,19 @@ function Socket:unshift(chunk, encoding) end
 ---Stops the flow: no 'data' comes, and once `readableHighWaterMark` bytes wait here, the other party is not read
 ---either.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketpause)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketpause)
 ---@return self
 function Socket:pause() end
 
 ---Lets it flow on.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketresume)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketresume)
 ---@return self
 function Socket:resume() end
 
 ---Was it paused?
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readableispaused)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readableispaused)
 ---@return boolean
 function Socket:isPaused() end
 
@@ -822,7 +822,7 @@ function Socket:isPaused() end
 ---
 ---Raises `ERR_UNKNOWN_ENCODING`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketsetencodingencoding)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketsetencodingencoding)
 ---@param encoding? net.Encoding
 ---@return self
 function Socket:setEncoding(encoding) end
@@ -831,19 +831,19 @@ function Socket:setEncoding(encoding) end
 ---
 ---Raises `ERR_UNKNOWN_ENCODING`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#writablesetdefaultencodingencoding)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#writablesetdefaultencodingencoding)
 ---@param encoding net.Encoding
 ---@return self
 function Socket:setDefaultEncoding(encoding) end
 
 ---Holds back what is written until `uncork`, so that it is sent together.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#writablecork)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#writablecork)
 function Socket:cork() end
 
 ---Undoes one `cork`. `end_` undoes all of them.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#writableuncork)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#writableuncork)
 function Socket:uncork() end
 
 ---Writes all that comes to the destination, no faster than it takes it, and ends it at the end. An error of the source
@@ -851,7 +851,7 @@ function Socket:uncork() end
 ---
 ---Raises `ERR_INVALID_ARG_TYPE` for what is no emitter.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readablepipedestination-options)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readablepipedestination-options)
 ---@generic T: net.Writable
 ---@param destination T
 ---@param options? net.PipeOptions
@@ -860,7 +860,7 @@ function Socket:pipe(destination, options) end
 
 ---Stops `pipe`, to this destination or to all.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/stream.html#readableunpipedestination)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/stream.html#readableunpipedestination)
 ---@param destination? net.Writable
 ---@return self
 function Socket:unpipe(destination) end
@@ -870,7 +870,7 @@ function Socket:unpipe(destination) end
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketsettimeouttimeout-callback)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketsettimeouttimeout-callback)
 ---@param ms number
 ---@param callback? fun()
 ---@return self
@@ -881,7 +881,7 @@ function Socket:setTimeout(ms, callback) end
 ---A write of 16 KiB or more goes at once in either case, its tail too, where Node lets the tail wait until the peer has
 ---acknowledged what went before: cnet sets TCP_NODELAY for it, and takes it back before the next shorter write.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketsetnodelaynodelay)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketsetnodelaynodelay)
 ---@param noDelay? boolean
 ---@return self
 function Socket:setNoDelay(noDelay) end
@@ -899,7 +899,7 @@ function Socket:setNoDelay(noDelay) end
 ---@return self
 function Socket:setKeepAlive(enable, initialDelay, interval, count) end
 
----Sets the type-of-service byte of what is sent (traffic class with IPv6), 0 to 255. From a later Node than v20.
+---Sets the type-of-service byte of what is sent (traffic class with IPv6), 0 to 255.
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`, or a system error: EBADF while a socket that connects has no
 ---descriptor yet, though the number counts once it is connected. The option `typeOfService` is simpler.
@@ -907,25 +907,25 @@ function Socket:setKeepAlive(enable, initialDelay, interval, count) end
 ---@return self
 function Socket:setTypeOfService(tos) end
 
----The type-of-service byte. From a later Node than v20.
+---The type-of-service byte.
 ---@return integer
 function Socket:getTypeOfService() end
 
 ---Where it is here: an empty table unless it is connected by TCP.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketaddress)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketaddress)
 ---@return net.Address
 function Socket:address() end
 
 ---Undoes `unref`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketref)
 ---@return self
 function Socket:ref() end
 
 ---Lets `net.run()` return although the socket is open, if nothing else is alive.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketunref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketunref)
 ---@return self
 function Socket:unref() end
 
@@ -933,61 +933,61 @@ function Socket:unref() end
 
 ---What `net.setTimeout` and `net.setInterval` give. `local timer <close> = ...` clears it at the end of the block.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#class-timeout)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#class-timeout)
 ---@class Timeout
 local Timeout = {}
 
 ---Begins its time anew, also after it has fired.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#timeoutrefresh)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#timeoutrefresh)
 ---@return self
 function Timeout:refresh() end
 
 ---Undoes `unref`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#timeoutref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#timeoutref)
 ---@return self
 function Timeout:ref() end
 
 ---Lets `net.run()` return although it has not fired, if nothing else is alive.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#timeoutunref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#timeoutunref)
 ---@return self
 function Timeout:unref() end
 
 ---Does it keep the loop going?
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#timeouthasref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#timeouthasref)
 ---@return boolean
 function Timeout:hasRef() end
 
 ---Clears it.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#timeoutclose)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#timeoutclose)
 ---@return self
 function Timeout:close() end
 
 ---What `net.setImmediate` gives.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#class-immediate)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#class-immediate)
 ---@class Immediate
 local Immediate = {}
 
 ---Undoes `unref`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#immediateref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#immediateref)
 ---@return self
 function Immediate:ref() end
 
 ---Lets `net.run()` return although it has not run, if nothing else is alive.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#immediateunref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#immediateunref)
 ---@return self
 function Immediate:unref() end
 
 ---Does it keep the loop going?
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#immediatehasref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#immediatehasref)
 ---@return boolean
 function Immediate:hasRef() end
 
@@ -996,7 +996,7 @@ function Immediate:hasRef() end
 ---`local controller = net.AbortController()`; `controller.signal` goes into the `signal` option of `listen`,
 ---`net.connect` and `fork`, and `controller:abort()` ends all of them.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/globals.html#class-abortcontroller)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/globals.html#class-abortcontroller)
 ---@class AbortController
 ---@overload fun(): AbortController
 ---What the `signal` options take. Read-only.
@@ -1005,7 +1005,7 @@ local AbortController = {}
 
 ---Aborts, once. The reason is an AbortError unless one is given.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/globals.html#abortcontrollerabortreason)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/globals.html#abortcontrollerabortreason)
 ---@param reason? any
 function AbortController:abort(reason) end
 
@@ -1015,7 +1015,7 @@ function AbortController:abort(reason) end
 
 ---Of an AbortController. An error in one of its listeners does not keep the others from hearing the event.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/globals.html#class-abortsignal)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/globals.html#class-abortsignal)
 ---@class AbortSignal: net.EventEmitter
 ---The controller has aborted.
 ---@field on fun(self: AbortSignal, event: "abort", listener: fun(event: AbortEvent)): AbortSignal
@@ -1023,26 +1023,26 @@ function AbortController:abort(reason) end
 ---@field once fun(self: AbortSignal, event: "abort", listener: fun(event: AbortEvent)): AbortSignal
 ---@field once fun(self: AbortSignal, event: any, listener: fun(...: any)): AbortSignal
 ---Has the controller aborted? Read-only.
----[Node](https://nodejs.org/docs/latest-v20.x/api/globals.html#abortsignalaborted)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/globals.html#abortsignalaborted)
 ---@field aborted boolean
 ---What `abort` was given, or an AbortError; nil before. Read-only.
----[Node](https://nodejs.org/docs/latest-v20.x/api/globals.html#abortsignalreason)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/globals.html#abortsignalreason)
 ---@field reason any
 ---One listener for 'abort', as a field.
----[Node](https://nodejs.org/docs/latest-v20.x/api/globals.html#abortsignalonabort)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/globals.html#abortsignalonabort)
 ---@field onabort? fun(event: AbortEvent)
 local AbortSignal = {}
 
 ---Raises the reason if it is aborted.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/globals.html#abortsignalthrowifaborted)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/globals.html#abortsignalthrowifaborted)
 function AbortSignal:throwIfAborted() end
 
 ---Adds a listener, unless it is there.
 ---
 ---Raises `ERR_MISSING_ARGS`, `ERR_INVALID_ARG_TYPE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#eventtargetaddeventlistenertype-listener-options)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#eventtargetaddeventlistenertype-listener-options)
 ---@param type string
 ---@param listener fun(event: AbortEvent)
 ---@param options? { once?: boolean }
@@ -1052,7 +1052,7 @@ function AbortSignal:addEventListener(type, listener, options) end
 ---
 ---Raises `ERR_MISSING_ARGS`, `ERR_INVALID_ARG_TYPE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#eventtargetremoveeventlistenertype-listener-options)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#eventtargetremoveeventlistenertype-listener-options)
 ---@param type string
 ---@param listener fun(event: AbortEvent)
 function AbortSignal:removeEventListener(type, listener) end
@@ -1076,28 +1076,28 @@ function AbortSignal:removeEventListener(type, listener) end
 ---Raises `ERR_INVALID_ADDRESS`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_SOCKET_BAD_PORT`,
 ---`ERR_OUT_OF_RANGE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#class-netsocketaddress)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#class-netsocketaddress)
 ---@class net.SocketAddress
 ---@overload fun(options?: net.SocketAddressOptions): net.SocketAddress
----The IP address, in its shortest form. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketaddressaddress)
+---The IP address, in its shortest form. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketaddressaddress)
 ---@field address string
----The family of the address. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketaddressfamily)
+---The family of the address. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketaddressfamily)
 ---@field family net.IPFamily
----0 unless one was given. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketaddressport)
+---0 unless one was given. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketaddressport)
 ---@field port integer
 ---0 unless one was given, and with IPv4.
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#socketaddressflowlabel)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketaddressflowlabel)
 ---@field flowlabel integer
 local SocketAddress = {}
 
----Reads "1.2.3.4:80" or "[::1]:80"; nil if it is neither. From a later Node than v20.
+---Reads "1.2.3.4:80" or "[::1]:80"; nil if it is neither.
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`.
 ---@param input string
 ---@return net.SocketAddress|nil
 function SocketAddress.parse(input) end
 
----Is the value a net.SocketAddress? From a later Node than v20.
+---Is the value a net.SocketAddress?
 ---@param value any
 ---@return boolean
 function SocketAddress.isSocketAddress(value) end
@@ -1115,34 +1115,34 @@ function SocketAddress:toJSON() end
 ---Everything that adds or removes raises `ERR_INVALID_ADDRESS`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` or
 ---`ERR_OUT_OF_RANGE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#class-netblocklist)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#class-netblocklist)
 ---@class net.BlockList
 ---@overload fun(): net.BlockList
 ---A new array of texts like "Subnet: IPv4 10.0.0.0/8": single addresses, then subnets, then ranges, each with the
----newest first. Read-only. [Node](https://nodejs.org/docs/latest-v20.x/api/net.html#blocklistrules)
+---newest first. Read-only. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#blocklistrules)
 ---@field rules string[]
----How many rules there are. Read-only. From a later Node than v20.
+---How many rules there are. Read-only.
 ---@field size integer
 ---The private, loopback and link-local networks, for `addCIDRs`: `list:addCIDRs(net.BlockList.PRIVATE_RANGES)`. The
----array cannot be changed. From a later Node than v20.
+---array cannot be changed.
 ---@field PRIVATE_RANGES string[]
 local BlockList = {}
 
 ---Blocks one address. Adding it again changes nothing, even as IPv4-mapped IPv6: it remains one rule.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#blocklistaddaddressaddress-type)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#blocklistaddaddressaddress-type)
 ---@param address string|net.SocketAddress
 ---@param family? net.IPFamily default "ipv4"
 function BlockList:addAddress(address, family) end
 
----Blocks many addresses; none if one of them is not an address. From a later Node than v20.
+---Blocks many addresses; none if one of them is not an address.
 ---@param addresses (string|net.SocketAddress)[]
 ---@param family? net.IPFamily default "ipv4"
 function BlockList:addAddresses(addresses, family) end
 
 ---Blocks the addresses from one to another, both included.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#blocklistaddrangestart-end-type)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#blocklistaddrangestart-end-type)
 ---@param start string|net.SocketAddress
 ---@param last string|net.SocketAddress
 ---@param family? net.IPFamily default "ipv4"
@@ -1150,52 +1150,51 @@ function BlockList:addRange(start, last, family) end
 
 ---Blocks a network.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#blocklistaddsubnetnet-prefix-type)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#blocklistaddsubnetnet-prefix-type)
 ---@param network string|net.SocketAddress
 ---@param prefix integer bits: 0 to 32, with IPv6 to 128
 ---@param family? net.IPFamily default "ipv4"
 function BlockList:addSubnet(network, prefix, family) end
 
----Blocks a network: "10.0.0.0/8", "fe80::/10". From a later Node than v20.
+---Blocks a network: "10.0.0.0/8", "fe80::/10".
 ---@param cidr string
 function BlockList:addCIDR(cidr) end
 
 ---Blocks many networks. As in Node, an entry without the form "network/prefix" raises before any is added, whereas a
----wrong address or prefix raises after those before it were added. From a later Node than v20.
+---wrong address or prefix raises after those before it were added.
 ---@param cidrs string[]
 function BlockList:addCIDRs(cidrs) end
 
 ---Removes a single address, whether it was added as IPv4 or as IPv4-mapped IPv6. Subnets and ranges that hold it stay.
----Like the other removers it does nothing if there is no such rule. From a later Node than v20.
+---Like the other removers it does nothing if there is no such rule.
 ---@param address string|net.SocketAddress
 ---@param family? net.IPFamily
 function BlockList:removeAddress(address, family) end
 
----Removes the newest rule that `addRange` made with these arguments; an older duplicate stays. From a later Node than
----v20.
+---Removes the newest rule that `addRange` made with these arguments; an older duplicate stays.
 ---@param start string|net.SocketAddress
 ---@param last string|net.SocketAddress
 ---@param family? net.IPFamily
 function BlockList:removeRange(start, last, family) end
 
 ---Removes the newest rule that `addSubnet` made with these arguments: "11.0.0.0" does not remove "11.1.1.1", although
----with a prefix of 8 they are the same network. From a later Node than v20.
+---with a prefix of 8 they are the same network.
 ---@param network string|net.SocketAddress
 ---@param prefix integer
 ---@param family? net.IPFamily
 function BlockList:removeSubnet(network, prefix, family) end
 
----`removeSubnet` for a network written as "10.0.0.0/8". From a later Node than v20.
+---`removeSubnet` for a network written as "10.0.0.0/8".
 ---@param cidr string
 function BlockList:removeCIDR(cidr) end
 
----Removes all rules. From a later Node than v20.
+---Removes all rules.
 function BlockList:clear() end
 
 ---Is the address blocked? Text that is not an address of the family is not blocked, and neither is anything of an
 ---unknown family.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#blocklistcheckaddress-type)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#blocklistcheckaddress-type)
 ---@param address string|net.SocketAddress
 ---@param family? net.IPFamily default "ipv4"
 ---@return boolean
@@ -1207,11 +1206,11 @@ function BlockList:toJSON() end
 
 ---Adds the rules that `toJSON` gave, or that are in the JSON text of such an array. Text that names no rule is ignored;
 ---a rule that is wrong raises, and those before it are kept. JSON text that is malformed raises a SyntaxError without a
----code. From a later Node than v20.
+---code.
 ---@param data string|string[]
 function BlockList:fromJSON(data) end
 
----Is the value a net.BlockList? From a later Node than v20.
+---Is the value a net.BlockList?
 ---@param value any
 ---@return boolean
 function BlockList.isBlockList(value) end
@@ -1236,12 +1235,12 @@ local Channel = {}
 
 ---Lets the channel keep the loop going.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/process.html#processchannelref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/process.html#processchannelref)
 function Channel:ref() end
 
 ---Lets `net.run()` return although the channel is open, if nothing else is alive.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/process.html#processchannelunref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/process.html#processchannelunref)
 function Channel:unref() end
 
 ---What can be sent to another process: a string, a number, a boolean, or a table of them. A table is an array if it has
@@ -1274,7 +1273,7 @@ function Channel:unref() end
 ---`send`, `disconnect`, `connected`, `channel` and their events are there if this process was forked with a channel, by
 ---`cnet.child_process` or Node.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/process.html)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/process.html)
 ---@class net.process: net.EventEmitter
 ---The signal has come.
 ---@field on fun(self: net.process, event: net.SignalName, listener: fun(signal: string, number: integer)): net.process
@@ -1293,14 +1292,14 @@ function Channel:unref() end
 ---@field once fun(self: net.process, event: "disconnect", listener: fun()): net.process
 ---@field once fun(self: net.process, event: "error", listener: fun(err: net.Error)): net.process
 ---@field once fun(self: net.process, event: any, listener: fun(...: any)): net.process
----The number of this process. Read-only. [Node](https://nodejs.org/docs/latest-v20.x/api/process.html#processpid)
+---The number of this process. Read-only. [Node](https://nodejs.org/docs/latest-v26.x/api/process.html#processpid)
 ---@field pid integer
 ---A socket over descriptor 0, made when it is first asked for. Raises an error if that is neither a pipe, a socket nor
----a terminal: use io.stdin then. Read-only. [Node](https://nodejs.org/docs/latest-v20.x/api/process.html#processstdin)
+---a terminal: use io.stdin then. Read-only. [Node](https://nodejs.org/docs/latest-v26.x/api/process.html#processstdin)
 ---@field stdin net.Socket
----Is the channel open? Read-only. [Node](https://nodejs.org/docs/latest-v20.x/api/process.html#processconnected)
+---Is the channel open? Read-only. [Node](https://nodejs.org/docs/latest-v26.x/api/process.html#processconnected)
 ---@field connected? boolean
----The channel to the parent. Read-only. [Node](https://nodejs.org/docs/latest-v20.x/api/process.html#processchannel)
+---The channel to the parent. Read-only. [Node](https://nodejs.org/docs/latest-v26.x/api/process.html#processchannel)
 ---@field channel? net.Channel
 ---Sends a message to the parent, perhaps with a server or a socket. Gives false when much waits already. The callback
 ---is called once it is sent, or with the error.
@@ -1308,10 +1307,10 @@ function Channel:unref() end
 ---Raises `ERR_MISSING_ARGS`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_INVALID_HANDLE_TYPE`. Without a
 ---callback, 'error' with `ERR_IPC_CHANNEL_CLOSED`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/process.html#processsendmessage-sendhandle-options-callback)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/process.html#processsendmessage-sendhandle-options-callback)
 ---@field send? fun(self: net.process, message: net.Message, handle?: net.SendHandle, options?: net.SendOptions, callback?: fun(err?: net.Error)): boolean
 ---Ends the channel. 'error' with `ERR_IPC_DISCONNECTED` if it has ended already.
----[Node](https://nodejs.org/docs/latest-v20.x/api/process.html#processdisconnect)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/process.html#processdisconnect)
 ---@field disconnect? fun(self: net.process)
 local process = {}
 
@@ -1320,7 +1319,7 @@ local process = {}
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/process.html#processexitcode)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/process.html#processexitcode)
 ---@param code? integer default 0
 function process:exit(code) end
 
@@ -1328,7 +1327,7 @@ function process:exit(code) end
 
 ---Node's net module: TCP and Unix-socket servers and clients. `local net = require "cnet"`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html)
 ---@class cnet
 ---The class of servers; `net.Server(options, listener)` makes one.
 ---@field Server net.Server
@@ -1351,7 +1350,7 @@ function process:exit(code) end
 ---This process: its signals, its standard input, its parent.
 ---@field process net.process
 ---An event's name: its listeners hear every 'error' first, and do not count as having handled it.
----[Node](https://nodejs.org/docs/latest-v20.x/api/events.html#eventserrormonitor)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/events.html#eventserrormonitor)
 ---@field errorMonitor lightuserdata
 ---"cnet" and the version.
 ---@field _VERSION string
@@ -1361,7 +1360,7 @@ local net = {}
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#netcreateserveroptions-connectionlistener)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#netcreateserveroptions-connectionlistener)
 ---@param options? net.ServerOptions
 ---@param listener? fun(socket: net.Socket)
 ---@return net.Server
@@ -1370,7 +1369,7 @@ function net.createServer(options, listener) end
 
 ---Makes a socket and connects it: see `socket:connect`, whose forms it takes, and whose errors it raises.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#netconnect)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#netconnect)
 ---@param port integer|string
 ---@param host? string
 ---@param callback? fun() a listener for 'connect', once
@@ -1382,7 +1381,7 @@ function net.connect(port, host, callback) end
 
 ---The same as `net.connect`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#netcreateconnection)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#netcreateconnection)
 ---@param port integer|string
 ---@param host? string
 ---@param callback? fun()
@@ -1440,7 +1439,7 @@ function net.useLuv() end
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#settimeoutcallback-delay-args)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#settimeoutcallback-delay-args)
 ---@param callback function
 ---@param ms? number
 ---@param ... any
@@ -1462,7 +1461,7 @@ function net.setInterval(callback, ms, ...) end
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#setimmediatecallback-args)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#setimmediatecallback-args)
 ---@param callback function
 ---@param ... any
 ---@return Immediate
@@ -1472,14 +1471,14 @@ function net.setImmediate(callback, ...) end
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/process.html#processnexttickcallback-args)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/process.html#processnexttickcallback-args)
 ---@param callback function
 ---@param ... any
 function net.nextTick(callback, ...) end
 
 ---Stops the timer; what is no timer, or has fired, is no error.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#cleartimeouttimeout)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#cleartimeouttimeout)
 ---@param timeout? Timeout
 function net.clearTimeout(timeout) end
 
@@ -1491,34 +1490,34 @@ function net.clearInterval(timeout) end
 
 ---Takes the call back; what is no immediate, or has run, is no error.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/timers.html#clearimmediateimmediate)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/timers.html#clearimmediateimmediate)
 ---@param immediate? Immediate
 function net.clearImmediate(immediate) end
 
 ---4 or 6 for an IP address, 0 for anything else.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#netisipinput)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#netisipinput)
 ---@param input any
 ---@return 0|4|6
 function net.isIP(input) end
 
 ---Is it an IPv4 address, as a string?
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#netisipv4input)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#netisipv4input)
 ---@param input any
 ---@return boolean
 function net.isIPv4(input) end
 
 ---Is it an IPv6 address, as a string?
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#netisipv6input)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#netisipv6input)
 ---@param input any
 ---@return boolean
 function net.isIPv6(input) end
 
 ---The default of the option `autoSelectFamily`: true, unless it was set.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#netgetdefaultautoselectfamily)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#netgetdefaultautoselectfamily)
 ---@return boolean
 function net.getDefaultAutoSelectFamily() end
 
@@ -1526,13 +1525,13 @@ function net.getDefaultAutoSelectFamily() end
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#netsetdefaultautoselectfamilyvalue)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#netsetdefaultautoselectfamilyvalue)
 ---@param value boolean
 function net.setDefaultAutoSelectFamily(value) end
 
 ---The default of the option `autoSelectFamilyAttemptTimeout`, in ms: 500, unless it was set.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#netgetdefaultautoselectfamilyattempttimeout)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#netgetdefaultautoselectfamilyattempttimeout)
 ---@return integer
 function net.getDefaultAutoSelectFamilyAttemptTimeout() end
 
@@ -1540,7 +1539,7 @@ function net.getDefaultAutoSelectFamilyAttemptTimeout() end
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/net.html#netsetdefaultautoselectfamilyattempttimeoutvalue)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#netsetdefaultautoselectfamilyattempttimeoutvalue)
 ---@param ms integer
 function net.setDefaultAutoSelectFamilyAttemptTimeout(ms) end
 

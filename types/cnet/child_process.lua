@@ -32,7 +32,7 @@
 ---A process that was forked. It keeps the loop going until it has exited and its channel has ended. `local child
 ---<close> = ...` sends SIGTERM at the end of the block.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#class-childprocess)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#class-childprocess)
 ---@class ChildProcess: net.EventEmitter
 ---It was started.
 ---@field on fun(self: ChildProcess, event: "spawn", listener: fun()): ChildProcess
@@ -55,37 +55,37 @@
 ---@field once fun(self: ChildProcess, event: "error", listener: fun(err: net.Error)): ChildProcess
 ---@field once fun(self: ChildProcess, event: any, listener: fun(...: any)): ChildProcess
 ---nil if it could not be started. Read-only, as all of these.
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocesspid)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocesspid)
 ---@field pid? integer
----Is the channel open? [Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocessconnected)
+---Is the channel open? [Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocessconnected)
 ---@field connected boolean
----The channel, while it is open. [Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocesschannel)
+---The channel, while it is open. [Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocesschannel)
 ---@field channel? net.Channel
 ---nil while it runs, and if a signal has ended it. Below 0: libuv's number of why it could not be started.
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocessexitcode)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocessexitcode)
 ---@field exitCode? integer
 ---The signal that has ended it.
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocesssignalcode)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocesssignalcode)
 ---@field signalCode? string
 ---Was a signal sent to it by `kill`?
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocesskilled)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocesskilled)
 ---@field killed boolean
----The program that was started. [Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocessspawnfile)
+---The program that was started. [Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocessspawnfile)
 ---@field spawnfile string
 ---Its arguments, beginning with the program.
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocessspawnargs)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocessspawnargs)
 ---@field spawnargs string[]
 ---A socket for each descriptor that is a pipe: `stdio[1]` is `stdin`. `n` is how many descriptors there are.
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocessstdio)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocessstdio)
 ---@field stdio? table<integer|"n", net.Socket|integer>
 ---The child's input, if it is a pipe.
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocessstdin)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocessstdin)
 ---@field stdin? net.Socket
 ---The child's output, if it is a pipe.
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocessstdout)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocessstdout)
 ---@field stdout? net.Socket
 ---The child's error output, if it is a pipe.
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocessstderr)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocessstderr)
 ---@field stderr? net.Socket
 ---Sends a message to the child, perhaps with a server or a socket. A socket is the child's from then on, and closed
 ---here unless `keepOpen` is true; a server listens in both. Gives false when much waits already. The callback is called
@@ -94,10 +94,10 @@
 ---Raises `ERR_MISSING_ARGS`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` for what JSON cannot say,
 ---`ERR_INVALID_HANDLE_TYPE`. Without a callback, 'error' with `ERR_IPC_CHANNEL_CLOSED`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocesssendmessage-sendhandle-options-callback)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocesssendmessage-sendhandle-options-callback)
 ---@field send fun(self: ChildProcess, message: net.Message, handle?: net.SendHandle, options?: net.SendOptions, callback?: fun(err?: net.Error)): boolean
 ---Ends the channel. 'error' with `ERR_IPC_DISCONNECTED` if it has ended already.
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocessdisconnect)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocessdisconnect)
 ---@field disconnect fun(self: ChildProcess)
 local ChildProcess = {}
 
@@ -105,25 +105,25 @@ local ChildProcess = {}
 ---
 ---Raises `ERR_UNKNOWN_SIGNAL`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocesskillsignal)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocesskillsignal)
 ---@param signal? string|integer
 ---@return boolean sent
 function ChildProcess:kill(signal) end
 
 ---Undoes `unref`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocessref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocessref)
 function ChildProcess:ref() end
 
 ---Lets `net.run()` return although the child runs. The channel keeps the loop going all the same:
 ---`child.channel:unref()`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#subprocessunref)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocessunref)
 function ChildProcess:unref() end
 
 ---`local child_process = require "cnet.child_process"`. Messages need the Lua library dkjson.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html)
 ---@class cnet.child_process
 ---The class of what `fork` gives.
 ---@field ChildProcess ChildProcess
@@ -137,7 +137,7 @@ local child_process = {}
 ---`ERR_IPC_ONE_PIPE`, `ERR_INVALID_SYNC_FORK_INPUT`, `ERR_UNKNOWN_SIGNAL`, `ERR_MODULE_NOT_FOUND` without dkjson, or a
 ---system error. Events: 'error' with ENOENT, EACCES, EAGAIN, EMFILE or ENFILE.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/child_process.html#child_processforkmodulepath-args-options)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#child_processforkmodulepath-args-options)
 ---@param script string
 ---@param args? string[]
 ---@param options? child_process.ForkOptions

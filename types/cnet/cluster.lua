@@ -20,7 +20,7 @@
 ---A worker, seen from the primary, or in a worker itself as `cluster.worker`. `cluster.Worker(options)` makes one of a
 ---process that was forked otherwise; scripts hardly need that.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#class-worker)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#class-worker)
 ---@class cluster.Worker: net.EventEmitter
 ---@overload fun(options?: { id?: integer, process?: ChildProcess, state?: string }): cluster.Worker
 ---It runs, and has told so.
@@ -43,13 +43,13 @@
 ---@field once fun(self: cluster.Worker, event: "exit", listener: fun(code?: integer, signal?: string)): cluster.Worker
 ---@field once fun(self: cluster.Worker, event: "error", listener: fun(err: net.Error)): cluster.Worker
 ---@field once fun(self: cluster.Worker, event: any, listener: fun(...: any)): cluster.Worker
----1 for the first worker, and so on. [Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#workerid)
+---1 for the first worker, and so on. [Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#workerid)
 ---@field id integer
 ---In the primary the worker's ChildProcess, in the worker `net.process`.
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#workerprocess)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#workerprocess)
 ---@field process ChildProcess|net.process
 ---Was the worker's end meant? nil before it ends.
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#workerexitedafterdisconnect)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#workerexitedafterdisconnect)
 ---@field exitedAfterDisconnect? boolean
 ---Of Node's inner life: "none", "online", "listening", "disconnected", "dead"; in a worker "disconnecting",
 ---"destroying".
@@ -58,7 +58,7 @@ local Worker = {}
 
 ---`worker.process:send`: in a worker, to the primary.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#workersendmessage-sendhandle-options-callback)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#workersendmessage-sendhandle-options-callback)
 ---@param message net.Message
 ---@param handle? net.SendHandle
 ---@param options? net.SendOptions
@@ -71,13 +71,13 @@ function Worker:send(message, handle, options, callback) end
 ---Closes the worker's servers, waits for their connections, and ends its channel; the worker then ends by itself unless
 ---something else keeps it alive. `exitedAfterDisconnect` is true.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#workerdisconnect)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#workerdisconnect)
 ---@return self
 function Worker:disconnect() end
 
 ---In the primary: sends the worker a signal, "SIGTERM" by default. In the worker: ends the channel and the process.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#workerkillsignal)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#workerkillsignal)
 ---@param signal? string|integer
 function Worker:kill(signal) end
 
@@ -87,13 +87,13 @@ function Worker:destroy(signal) end
 
 ---Is its channel open?
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#workerisconnected)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#workerisconnected)
 ---@return boolean
 function Worker:isConnected() end
 
 ---Has its process ended?
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#workerisdead)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#workerisdead)
 ---@return boolean
 function Worker:isDead() end
 
@@ -103,7 +103,7 @@ function Worker:isDead() end
 ---
 ---The functions are called with a '.', and take a ':' too.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html)
 ---@class cnet.cluster: net.EventEmitter
 ---A worker was forked.
 ---@field on fun(self: cnet.cluster, event: "fork", listener: fun(worker: cluster.Worker)): cnet.cluster
@@ -129,25 +129,25 @@ function Worker:isDead() end
 ---@field once fun(self: cnet.cluster, event: "setup", listener: fun(settings: cluster.Settings)): cnet.cluster
 ---@field once fun(self: cnet.cluster, event: any, listener: fun(...: any)): cnet.cluster
 ---Is this the process that starts the workers?
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#clusterisprimary)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#clusterisprimary)
 ---@field isPrimary boolean
----Deprecated: `isPrimary`. [Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#clusterismaster)
+---Deprecated: `isPrimary`. [Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#clusterismaster)
 ---@field isMaster boolean
----Is this a worker? [Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#clusterisworker)
+---Is this a worker? [Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#clusterisworker)
 ---@field isWorker boolean
 ---In the primary: the workers by their ids.
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#clusterworkers)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#clusterworkers)
 ---@field workers? table<integer, cluster.Worker>
----In a worker: the worker itself. [Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#clusterworker)
+---In a worker: the worker itself. [Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#clusterworker)
 ---@field worker? cluster.Worker
 ---The class of workers.
 ---@field Worker cluster.Worker
 ---In the primary: what the workers to come are forked with.
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#clustersettings)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#clustersettings)
 ---@field settings? cluster.Settings
 ---In the primary: who gives connections to workers, `SCHED_RR` (the primary, to each in turn) or `SCHED_NONE` (the
 ---kernel). Set it before the first fork, or by NODE_CLUSTER_SCHED_POLICY=none.
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#clusterschedulingpolicy)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#clusterschedulingpolicy)
 ---@field schedulingPolicy? integer
 ---In the primary.
 ---@field SCHED_NONE? 1
@@ -159,7 +159,7 @@ local cluster = {}
 ---
 ---Raises what `fork` of child_process raises, and `ERR_INVALID_ARG_VALUE` for a `schedulingPolicy` that is none.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#clusterforkenv)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#clusterforkenv)
 ---@param env? table<string, string|number|boolean>
 ---@return cluster.Worker
 function cluster.fork(env) end
@@ -168,20 +168,20 @@ function cluster.fork(env) end
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#clustersetupprimarysettings)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#clustersetupprimarysettings)
 ---@param settings? cluster.Settings
 function cluster.setupPrimary(settings) end
 
 ---Deprecated: `setupPrimary`.
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#clustersetupmastersettings)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#clustersetupmastersettings)
 ---@param settings? cluster.Settings
 function cluster.setupMaster(settings) end
 
 ---In the primary: disconnects every worker. The callback is called when all of them are gone (in Node, when the first
 ---one is).
 ---
----[Node](https://nodejs.org/docs/latest-v20.x/api/cluster.html#clusterdisconnectcallback)
+---[Node](https://nodejs.org/docs/latest-v26.x/api/cluster.html#clusterdisconnectcallback)
 ---@param callback? fun()
 function cluster.disconnect(callback) end
 
