@@ -1249,7 +1249,7 @@ describe("connect", function()
           assert.equal("ERR_INVALID_ARG_VALUE", err.code)
           assert.equal("TypeError", err.name)
           assert.equal("The property 'options.host' must be a string without null bytes. Received '"
-            .. host:gsub("%z", "\x00") .. "'", err.message)
+            .. host:gsub("%z", "\\x00") .. "'", err.message)
         end
         assert.equal("ERR_INVALID_ARG_VALUE", refused(1, host).code)
         assert.equal("ERR_INVALID_IP_ADDRESS", refused({ port = 1, localAddress = host }).code)
