@@ -43,7 +43,7 @@ if [ "${1:-}" = --quick ]; then
   seconds=12
   shift
 fi
-need clang libclang-rt-14-dev lua-dkjson || true
+need clang libclang-rt-14-dev || true
 if ! command -v clang >/dev/null; then
   echo "there is no clang here, and none can be had: the parsers were not tried" >&2
   exit 1

@@ -4,7 +4,7 @@
 cd "$(dirname "$0")/.." || exit 1
 
 build_packages="gcc libc6-dev make cmake pkg-config lua5.4 liblua5.4-dev libuv1-dev"
-test_packages="$build_packages lua-busted lua-dkjson"
+test_packages="$build_packages lua-busted"
 
 is_installed() {
   dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null | grep -q '^installed'

@@ -46,7 +46,6 @@
 ---| "ERR_IPC_ONE_PIPE" # `options.stdio` of a fork has "ipc" twice
 ---| "ERR_IP_BLOCKED" # a net.BlockList forbids the address
 ---| "ERR_MISSING_ARGS" # an argument or option that must be there is not
----| "ERR_MODULE_NOT_FOUND" # messages between processes need the library dkjson
 ---| "ERR_OUT_OF_RANGE" # a number is too small, too large or not whole
 ---| "ERR_SERVER_ALREADY_LISTEN" # `listen` on a server that listens
 ---| "ERR_SERVER_NOT_RUNNING" # `close` of a server that does not listen
@@ -1244,7 +1243,8 @@ function Channel:ref() end
 function Channel:unref() end
 
 ---What can be sent to another process: a string, a number, a boolean, or a table of them. A table is an array if it has
----elements 1 to n and nothing else. Text that is no UTF-8, functions and the like are `ERR_INVALID_ARG_VALUE`.
+---elements 1 to n and nothing else. A value whose metatable has `__tojson` is sent as the JSON text that this function
+---returns: "null" for example. Text that is not UTF-8, functions and the like are `ERR_INVALID_ARG_VALUE`.
 ---@alias net.Message string|number|boolean|table
 
 ---What goes along with a message.

@@ -10,7 +10,7 @@
 #include "core/error.h"
 #include "core/ticks.h"
 #include "process/ipc.h"
-#include "text/json.h"
+#include "text/json_writer.h"
 
 static cnet_runtime *runtime_of(lua_State *L, int self) { return ((cnet_object *)lua_touserdata(L, self))->rt; }
 

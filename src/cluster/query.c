@@ -9,7 +9,7 @@
 #include "handle/listen.h"
 #include "handle/options.h"
 #include "server/listen_handle.h"
-#include "text/json.h"
+#include "text/json_writer.h"
 #include "text/path.h"
 
 /* ---- the worker asks ---- */

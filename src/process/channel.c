@@ -7,7 +7,8 @@
 #include "core/ticks.h"
 #include "event/emitter.h"
 #include "handle/requests.h"
-#include "text/json.h"
+#include "text/json_reader.h"
+#include "text/json_writer.h"
 
 /* A parcel is a table: [1] the line, and by name what belongs to it: callback, quiet, handle and keep_open as they were
  * given to send; text, the message's; native, owned and retry, once a handle is packed. */
@@ -195,7 +196,7 @@ static void write_envelope(lua_State *L, int parcel, const char *type, int key) 
     lua_pushliteral(L, "");
   } else {
     lua_pushliteral(L, ",\"key\":");
-    cnet_json_encode(L, key);
+    cnet_json_push(L, key);
     lua_concat(L, 2);
   }
   lua_pushliteral(L, "}\n");
@@ -313,7 +314,7 @@ bool cnet_channel_send(lua_State *L, int channel, int message, int handle, bool 
   lua_setfield(L, parcel, "quiet");
   lua_pushboolean(L, keep_open);
   lua_setfield(L, parcel, "keep_open");
-  cnet_json_encode(L, message);
+  cnet_json_push(L, message);
   lua_setfield(L, parcel, "text");
   if (c->ended) {
     report_closed(L, c, channel, parcel);
@@ -431,7 +432,7 @@ static void on_line(lua_State *L, cnet_channel *c, int channel) {
     return;
   }
   lua_pushvalue(L, channel);
-  if (cnet_json_decode(L, line)) {
+  if (cnet_json_read(L, lua_tostring(L, line), lua_rawlen(L, line))) {
     if (is_command(L, line + 2, "NODE_HANDLE")) {
       push_received(L, channel);
     } else {

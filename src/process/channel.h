@@ -1,8 +1,8 @@
 /* The wire between a parent and its child, as Node has it: a pipe with a JSON value in each line, and handles beside.
  *
- * Wing process, above json. One handle at a time is on its way: until the other side has acknowledged it, whatever is
- * sent waits, so that the order is kept. What a handle means (a server, a socket) and what becomes of a message is told
- * by ops. Scripts see a channel as net.process.channel and ChildProcess.channel. */
+ * Wing process, above json_reader and json_writer. One handle at a time is on its way: until the other side has acknowledged
+ * it, whatever is sent waits, so that the order is kept. What a handle means (a server, a socket) and what becomes of a
+ * message is told by ops. Scripts see a channel as net.process.channel and ChildProcess.channel. */
 #ifndef CNET_CHANNEL_H
 #define CNET_CHANNEL_H
 

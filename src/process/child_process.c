@@ -12,7 +12,6 @@
 #include "event/abort.h"
 #include "process/ipc.h"
 #include "process/spawn_options.h"
-#include "text/json.h"
 
 enum { SLOT_STDIO = CNET_SLOT_FIRST_TARGET, SLOT_FILE, SLOT_ARGS };
 
@@ -323,7 +322,6 @@ void cnet_child_process_fork(lua_State *L, int script, int args, int options) {
   child_process *p;
   cnet_spawn spawn;
   int status, self, top = lua_gettop(L);
-  cnet_json_load(L);
   p = cnet_class_new(L, rt, sizeof *p, CNET_USERVALUES);
   self = top + 1;
   cnet_emitter_init(&p->emitter);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "text/json.h"
+#include "text/json_reader.h"
 #include "text/private_ranges.h"
 #include "text/rule_text.h"
 #include "text/socket_address.h"
@@ -328,7 +328,7 @@ static lua_Integer count_strings(const char *text, const char *end) {
   return lists > 0 ? n : -1;
 }
 
-/* The error on top tells why a message is no JSON, or that the library is missing. */
+/* The error on top tells why the text is not JSON. */
 static int throw_not_json(lua_State *L) {
   const char *reason;
   lua_getfield(L, -1, "name");
@@ -347,7 +347,7 @@ static lua_Integer push_decoded(lua_State *L) {
   size_t length;
   const char *text = lua_tolstring(L, 2, &length);
   lua_Integer n;
-  if (!cnet_json_decode(L, 2)) return throw_not_json(L);
+  if (!cnet_json_read(L, text, length)) return throw_not_json(L);
   n = count_strings(text, text + length);
   if (n >= 0) return n;
   lua_replace(L, 2);

@@ -143,8 +143,8 @@ static void add_base64(luaL_Buffer *out, const unsigned char *data, size_t size,
   }
 }
 
-/* How many bytes of a character stand at data; *whole tells whether it is all of one. At least 1. */
-static size_t utf8_part(const unsigned char *data, size_t size, bool *whole) {
+size_t cnet_utf8_part(const char *text, size_t size, bool *whole) {
+  const unsigned char *data = (const unsigned char *)text;
   unsigned char lead = data[0], low = 0x80, high = 0xBF;
   size_t need, i;
   *whole = true;
@@ -170,7 +170,7 @@ static void add_utf8(luaL_Buffer *out, const unsigned char *data, size_t size) {
   size_t i = 0, start = 0;
   while (i < size) {
     bool whole;
-    size_t n = utf8_part(data + i, size - i, &whole);
+    size_t n = cnet_utf8_part((const char *)data + i, size - i, &whole);
     if (!whole) {
       luaL_addlstring(out, (const char *)data + start, i - start);
       luaL_addlstring(out, "\xEF\xBF\xBD", 3);

@@ -33,6 +33,8 @@ void cnet_decoder_init(cnet_decoder *d, cnet_encoding encoding);
 void cnet_decoder_push(lua_State *L, cnet_decoder *d, const char *data, size_t size);
 /* Pushes the text of what was held back, or "". */
 void cnet_decoder_push_end(lua_State *L, cnet_decoder *d);
+/* How many bytes of a UTF-8 character stand at text, at least 1; *whole tells whether it is all of one. */
+size_t cnet_utf8_part(const char *text, size_t size, bool *whole);
 /* Pushes the text of the bytes at index, which are all there is. */
 void cnet_encoding_push_text(lua_State *L, int index, cnet_encoding encoding);
 

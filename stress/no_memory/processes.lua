@@ -1,7 +1,6 @@
 -- A child that sends and gets messages, a socket among them.
 local net = require "cnet"
 local child_process = require "cnet.child_process"
-if not pcall(require, "dkjson") then return end
 
 local name = os.tmpname()
 local file = io.open(name, "w")

@@ -121,7 +121,7 @@ function ChildProcess:ref() end
 ---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocessunref)
 function ChildProcess:unref() end
 
----`local child_process = require "cnet.child_process"`. Messages need the Lua library dkjson.
+---`local child_process = require "cnet.child_process"`.
 ---
 ---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html)
 ---@class cnet.child_process
@@ -134,8 +134,8 @@ local child_process = {}
 ---alike.
 ---
 ---Raises `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`, `ERR_CHILD_PROCESS_IPC_REQUIRED`,
----`ERR_IPC_ONE_PIPE`, `ERR_INVALID_SYNC_FORK_INPUT`, `ERR_UNKNOWN_SIGNAL`, `ERR_MODULE_NOT_FOUND` without dkjson, or a
----system error. Events: 'error' with ENOENT, EACCES, EAGAIN, EMFILE or ENFILE.
+---`ERR_IPC_ONE_PIPE`, `ERR_INVALID_SYNC_FORK_INPUT`, `ERR_UNKNOWN_SIGNAL`, or a system
+---error. Events: 'error' with ENOENT, EACCES, EAGAIN, EMFILE or ENFILE.
 ---
 ---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#child_processforkmodulepath-args-options)
 ---@param script string
