@@ -472,6 +472,54 @@ describe("send", function()
       end)
     ]], before)
   end)
+
+  it("sends all that is short, long or told of behind what waits, though a finalizer sends meanwhile", function()
+    finalizers.each([[
+      local child = peer "exec cat <&3"
+      local heard, calls = {}, 0
+      child.stdout:on("data", function(chunk) heard[#heard + 1] = chunk end)
+      local function called(err) calls = calls + (err and 100 or 1) end
+      local function send(name)
+        child:send { name .. " short", 2.5 }
+        child:send(name .. " long" .. ("x"):rep(100000))
+        child:send(name .. " short again")
+        child:send(name .. " told", nil, nil, called)
+      end
+      local text = ("y"):rep(60000)
+      for _ = 1, 6 do child:send(text) end -- more than the kernel takes
+      in_finalizer(function() send "inner" end, function() send "outer" end)
+      child:disconnect()
+      child:on("close", function()
+        local lines, all = {}, table.concat(heard)
+        for line in all:gmatch "[^\n]+" do lines[#lines + 1] = line:match "^[%[\"]+%w+ [%w ]*" end
+        local order = table.concat(lines, ",")
+        for _, name in ipairs { "inner", "outer" } do
+          for _, what in ipairs { " short", " long", " short again", " told" } do
+            local _, times = (order .. ","):gsub('"' .. name .. what .. "x*,", "")
+            assert(times == 1, name .. what .. " in: " .. order)
+          end
+        end
+        assert(calls == 2, calls)
+        assert(select(2, all:gsub(text, "")) == 6)
+      end)
+    ]], before)
+  end)
+
+  it("ends, though a finalizer disconnects in the middle of a send behind what waits", function()
+    finalizers.each([[
+      local child = peer "exec cat <&3 >/dev/null"
+      local calls = 0
+      local text = ("y"):rep(60000)
+      for _ = 1, 6 do child:send(text) end
+      in_finalizer(function() child:disconnect() end, function()
+        child:send "short"
+        child:send(text)
+        child:send("told", nil, nil, function() calls = calls + 1 end)
+      end)
+      child:on("close", function() assert(calls == 1, calls) end)
+      child:on("error", function(err) assert(err.code == "ERR_IPC_CHANNEL_CLOSED", err) end)
+    ]], before)
+  end)
 end)
 
 describe("net.Channel", function()

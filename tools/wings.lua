@@ -38,7 +38,7 @@ local wings = {
     { "connections holders listening server",
       "`net.Server`: its connections, those in other processes, listening, the class" } },
   { "process",
-    { "channel socket_list handoff ipc", "messages and handles between processes" },
+    { "line_in line_out channel_out channel socket_list handoff ipc", "messages and handles between processes" },
     { "process spawn_options child_process shared_loop", "`net.process`, `fork`, `net.useLuv`" } },
   { "cluster",
     { "cluster settings worker wire query", "what a cluster's primary and workers share" },

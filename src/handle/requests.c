@@ -16,6 +16,7 @@ typedef struct {
   cnet_event event; /* first: an event is its request */
   cnet_runtime *rt;
   cnet_request_done done;
+  char *given;       /* what is written, and freed with the request */
   cnet_handle *sent; /* on its way: libuv looks at it until the write is over, though it be closed */
   union {
     uv_req_t any;
@@ -79,6 +80,8 @@ static void finish_request(request *r, int status) { cnet_deliver(r->rt, &r->eve
 
 static void on_write(uv_write_t *uv, int status) {
   request *r = uv->data;
+  free(r->given);
+  r->given = NULL;
   if (r->sent && !r->rt->closed) cnet_handle_give_back(r->sent);
   finish_request(r, status);
 }
@@ -196,6 +199,31 @@ int cnet_handle_write(lua_State *L, cnet_handle *h, int self, int data, cnet_req
   }
   lua_settop(L, top);
   return status;
+}
+
+static int write_later(cnet_handle *h, request *r, const char *bytes, size_t size) {
+  uv_buf_t buffer = {.base = (char *)bytes, .len = size};
+  return h ? uv_write(&r->uv.write, &h->uv.stream, &buffer, 1, on_write) : UV_ECANCELED;
+}
+
+int cnet_handle_write_later(lua_State *L, cnet_handle *const *h, int self, int value, const char *bytes, size_t size,
+                            cnet_request_done done) {
+  request *r = new_request(L, (*h)->rt, self, value, done);
+  int status = write_later(*h, r, bytes, size);
+  return status < 0 ? drop_request(L, r, status) : 0;
+}
+
+int cnet_handle_write_given(lua_State *L, cnet_handle *const *h, int self, cnet_given *given, cnet_request_done done) {
+  request *r;
+  int status;
+  lua_pushnil(L);
+  r = new_request(L, (*h)->rt, self, lua_gettop(L), done);
+  lua_pop(L, 1);
+  status = given->size > 0 ? write_later(*h, r, given->bytes, given->size) : UV_ECANCELED; /* by a finalizer */
+  if (status < 0) return drop_request(L, r, status);
+  r->given = given->bytes;
+  *given = (cnet_given){NULL, 0};
+  return 0;
 }
 
 int cnet_handle_shutdown(lua_State *L, cnet_handle *h, int self, cnet_request_done done) {

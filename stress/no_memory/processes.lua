@@ -24,6 +24,8 @@ local done, err = pcall(function()
   local server
   server = net.createServer(function(socket)
     child:send({ a = { 1, 2.5, "x" } }, socket, function() end)
+    for _ = 1, 60 do child:send(("gathered"):rep(1000)) end -- behind the socket
+    child:send(("large"):rep(60000), nil, nil, function() end)
     child:send "last"
     server:getConnections(function() end)
     server:close()
