@@ -210,4 +210,24 @@ describe("what was collected", function()
     assert.matches("^false\t[^\n]*the socket was collected\nfalse\t[^\n]*the server was collected\nover\n$", out)
     assert.same({ "", 0 }, { err, code })
   end)
+
+  it("sends no more messages, when lua_close runs a finalizer that does so", function()
+    local name = support.file "exec cat <&3 >/dev/null"
+    local out, err, code = support.lua({ [[
+      local net = require "cnet"
+      local child
+      local function send(which)
+        return setmetatable({}, { __gc = function()
+          print(which, child:send "x", child:send(("x"):rep(100000)), child.connected)
+        end })
+      end
+      local older = send "older" -- its finalizer runs after those of the child and its channel
+      child = require("cnet.child_process").fork(arg[1], {}, { execPath = arg[2] })
+      for _ = 1, 500 do child:send(("x"):rep(1000)) end -- some of them wait
+      local younger = send "younger"
+      net.run "nowait"
+    ]] }, name, support.sh)
+    assert.equal("younger\tfalse\tfalse\ttrue\nolder\tfalse\tfalse\tfalse\n", out)
+    assert.same({ "", 0 }, { err, code })
+  end)
 end)

@@ -161,6 +161,8 @@ static int get_fd(lua_State *L) {
 static int channel_gc(lua_State *L) {
   cnet_channel *c = lua_touserdata(L, 1);
   cnet_handle_finalize(c->object.rt, &c->handle);
+  c->ended = true; /* lua_close: a script's finalizer may come after this one, and send */
+  c->connected = c->awaiting = false;
   cnet_line_in_free(L, &c->in);
   cnet_line_out_free(&c->out);
   return 0;
