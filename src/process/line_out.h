@@ -1,7 +1,7 @@
 /* Lines that go out over a handle, in their order.
  *
- * Wing process. What the kernel takes at once is written at once: a process may end right after it has sent something. While
- * it takes no more, short lines are gathered, and go out together when a write is done. */
+ * Wing process. What the kernel takes at once is written at once: a process may end right after it has sent something.
+ * While it takes no more, short lines are gathered, and go out together when a write is done. */
 #ifndef CNET_LINE_OUT_H
 #define CNET_LINE_OUT_H
 

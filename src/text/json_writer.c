@@ -141,6 +141,8 @@ static bool has_field_n(lua_State *L, int key, int value) {
   return lua_type(L, key) == LUA_TSTRING && strcmp(lua_tostring(L, key), "n") == 0 && lua_type(L, value) == LUA_TNUMBER;
 }
 
+enum { MOST_NULLS = 1000000 }; /* of a table.pack that is mostly holes: a number of a script's has no end */
+
 /* Is the table at index to be an array, and how long? A field n is the length of a table.pack, if it can be. */
 static bool is_array(lua_State *L, int index, lua_Integer *length) {
   lua_Integer key, count = 0, highest = 0, n = 0;
@@ -158,7 +160,7 @@ static bool is_array(lua_State *L, int index, lua_Integer *length) {
     }
   }
   *length = packed ? n : highest;
-  if (packed) return highest > 0 && n >= highest && (n - 11) / 2 < highest;
+  if (packed) return highest > 0 && n >= highest && (n - 11) / 2 < highest && (n <= MOST_NULLS || n / 2 < count);
   return highest <= 10 || highest / 2 < count || highest == 2 * count;
 }
 
