@@ -1516,5 +1516,48 @@ describe("a socket with a blockList", function()
     blocked:on("error", function(e) err = e end)
     support.run()
     assert.equal("ERR_IP_BLOCKED", err.code)
+describe("connect with an address where the path belongs", function()
+  after_each(support.clean)
+
+  local function each_way(check, ...)
+    check(net.connect, ...)
+    check(net.createConnection, ...)
+    local socket = net.Socket()
+    check(socket.connect, socket, ...)
+    assert.is_false(socket.connecting)
+  end
+
+  it("shows what the call should be", function()
+    local address = "The argument 'path' is an address: call connect(%s), or connect{ path = ... } for a file of " ..
+      "this name. Received "
+    local order = "The argument 'port' must come before the host: call connect(%s). Received "
+    local function f() end
+    for _, case in ipairs {
+      { address, '8080, "127.0.0.1"', "127.0.0.1", 8080 },
+      { address, 'port, "127.0.0.1"', "127.0.0.1", f },
+      { address, '80, "::1"', "::1", 80, f },
+      { address, '8080, "127.0.0.1"', "127.0.0.1:8080" },
+      { address, '8080, "::1"', "[::1]:8080", f },
+      { order, '8080, "localhost"', "localhost", 8080, f },
+      { order, '1, "echo.sock"', "echo.sock", 1.0 },
+      { order, '1, host', ("x"):rep(100), 1 },
+      { order, '80, "8080"', "8080", 80 },
+    } do
+      local expected = case[1]:format(case[2])
+      each_way(function(...)
+        local err = support.caught(...)
+        assert.equal("ERR_INVALID_ARG_VALUE", err.code)
+        assert.equal(expected, err.message:sub(1, #expected))
+      end, table.unpack(case, 3))
+    end
+  end)
+
+  it("takes everything else for a path", function()
+    for _, target in ipairs { "echo.sock", "./127.0.0.1", "localhost", "[::1]", { path = "127.0.0.1" } } do
+      local socket = net.connect(target)
+      socket:on("error", function() end)
+      support.run()
+      assert.equal("ENOENT", socket.errored.code)
+    end
   end)
 end)

@@ -1202,3 +1202,54 @@ describe("listen twice", function()
     assert.same({"listening 127.0.0.2", "first", "second", "third", "close"}, log)
   end)
 end)
+
+describe("listen with an address where the path belongs", function()
+  after_each(support.clean)
+
+  local function message(...)
+    local server = net.createServer()
+    local err = support.caught(server.listen, server, ...)
+    assert.equal("ERR_INVALID_ARG_VALUE", err.code)
+    assert.is_false(server.listening)
+    return err.message
+  end
+
+  it("shows what the call should be", function()
+    local text = "The argument 'path' is an address: call listen(%s), or listen{ path = ... } for a file of this " ..
+      "name. Received "
+    for _, case in ipairs {
+      { '8080, "127.0.0.1"', "127.0.0.1", 8080 },
+      { '8080, "127.0.0.1"', "127.0.0.1", 8080.0, 511, function() end },
+      { 'port, "127.0.0.1"', "127.0.0.1" },
+      { 'port, "127.0.0.1"', "127.0.0.1", "8080" },
+      { 'port, "0.0.0.0"', "0.0.0.0", function() end },
+      { '80, "::"', "::", 80 },
+      { '80, "fe80::1%lo"', "fe80::1%lo", 80 },
+      { '8080, "127.0.0.1"', "127.0.0.1:8080" },
+      { '65535, "::1"', "[::1]:65535" },
+      { '0, "::ffff:1.2.3.4"', "[::ffff:1.2.3.4]:0", 511 },
+    } do
+      local expected = text:format(case[1])
+      assert.equal(expected, message(table.unpack(case, 2)):sub(1, #expected))
+    end
+  end)
+
+  it("takes everything else for a path", function()
+    for _, name in ipairs {
+      "echo.sock", "./127.0.0.1", "localhost", "1.2.3", "1.2.3.4.5", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:123456",
+      ":8080", "[::1]", "[127.0.0.1]:80", "[]:80", " 127.0.0.1", "\0" .. "127.0.0.1",
+    } do
+      local server = net.createServer():listen(name, 128)
+      assert.is_true(server.listening, name)
+      assert.equal(name, server:address())
+      server:close()
+      support.run()
+    end
+    for _, name in ipairs { "127.0.0.1", "[::1]:80" } do
+      local server = net.createServer():listen { path = name }
+      assert.equal(name, server:address())
+      server:close()
+      support.run()
+    end
+  end)
+end)

@@ -371,8 +371,9 @@ local Server = {}
 ---* `listen(handle[, backlog][, callback])`: the handle of another server or socket, or `{ fd = n }`
 ---
 ---Raises `ERR_SERVER_ALREADY_LISTEN`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_VALUE` for options without port and path,
----`ERR_INVALID_ARG_TYPE` for a host that is no string or a signal that is none. Events: 'error' with EADDRINUSE,
----EACCES, EADDRNOTAVAIL, ENOTFOUND, EINVAL …
+---and for an IP address where the path belongs, with a port or without (Node makes a socket file of that name; as
+---`{ path = ... }` it is one), `ERR_INVALID_ARG_TYPE` for a host that is no string or a signal that is none. Events:
+---'error' with EADDRINUSE, EACCES, EADDRNOTAVAIL, ENOTFOUND, EINVAL …
 ---
 ---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#serverlisten)
 ---@param port? integer|string
@@ -707,6 +708,9 @@ local Socket = {}
 ---Raises `ERR_MISSING_ARGS`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`,
 ---`ERR_INVALID_IP_ADDRESS` for `localAddress`. Events: 'error' with ECONNREFUSED, ETIMEDOUT, ENOTFOUND, EHOSTUNREACH,
 ---ENOENT (no such path), EACCES, ERR_IP_BLOCKED …, or an AggregateError if several addresses were tried.
+---
+---`ERR_INVALID_ARG_VALUE` has what Node takes for a path: an IP address in its place, with a port or without, and any
+---string before a number. `{ path = "127.0.0.1" }` is a path.
 ---
 ---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#socketconnect)
 ---@param port integer|string

@@ -7,6 +7,7 @@
 #include "core/args.h"
 #include "core/error.h"
 #include "core/strict.h"
+#include "text/address.h"
 
 int cnet_listen_callback(lua_State *L) {
   int last = lua_gettop(L);
@@ -159,6 +160,7 @@ void cnet_listen_parse(lua_State *L, bool (*is_handle)(lua_State *L, int index),
   } else if (lua_isnil(L, 2) || lua_isfunction(L, 2)) {
     parse_port(L, 0, host, out);
   } else if (cnet_is_pipe_name(L, 2)) {
+    cnet_address_check_path(L, 2, 3, "listen", false);
     parse_path(L, 2, out);
   } else if (lua_type(L, 2) == LUA_TNUMBER || lua_type(L, 2) == LUA_TSTRING) {
     parse_port(L, 2, host, out);

@@ -428,6 +428,7 @@ static void normalize(lua_State *L, int first) {
   cnet_trim_nils(L, first);
   last = lua_gettop(L);
   callback = last >= first && lua_isfunction(L, last);
+  cnet_address_check_path(L, first, first + 1, "connect", true);
   lua_pushvalue(L, callback ? last : last + 1);
   if (!callback) {
     lua_pushnil(L);

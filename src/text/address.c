@@ -6,6 +6,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "core/error.h"
 #include "core/runtime.h"
 
 /* ---- what is an IP address ---- */
@@ -133,6 +134,63 @@ void cnet_address_push(lua_State *L, const cnet_address *address) {
   lua_setfield(L, -2, "family");
   lua_pushinteger(L, address->port);
   lua_setfield(L, -2, "port");
+}
+
+/* ---- addresses where a path belongs ---- */
+
+enum { PORT_DIGITS = 5, SHOWN = 60 };
+
+/* The length of the IP address that the text is, or that it is with a port behind it, which begins at *port then: NULL
+ * without one. 0 if it is neither. */
+static size_t address_length(const char *text, size_t length, const char **port) {
+  const char *end = text + length, *digits = end;
+  size_t host;
+  *port = NULL;
+  if (cnet_is_ip(text, length)) return length;
+  while (digits > text && end - digits <= PORT_DIGITS && is_digit(digits[-1])) digits--;
+  if (digits == end || end - digits > PORT_DIGITS || digits == text || digits[-1] != ':') return 0;
+  *port = digits;
+  host = (size_t)(digits - 1 - text);
+  if (is_ipv4(text, text + host)) return host;
+  return host > 2 && text[0] == '[' && text[host - 1] == ']' && is_ipv6(text + 1, text + host - 1) ? host : 0;
+}
+
+/* Pushes `method(port, "host")`: the port is that of the text, or the number at index next, or the word. */
+static void push_call(lua_State *L, const char *method, const char *host, size_t length, const char *port, int next) {
+  bool bracketed = length > 0 && host[0] == '[', shown = length <= SHOWN && !memchr(host, '\0', length);
+  lua_Integer n;
+  int whole;
+  lua_pushstring(L, method);
+  lua_pushliteral(L, "(");
+  n = lua_tointegerx(L, next, &whole);
+  if (port) {
+    lua_pushstring(L, port);
+  } else if (lua_type(L, next) == LUA_TNUMBER && whole) {
+    lua_pushfstring(L, "%I", (LUAI_UACINT)n);
+  } else {
+    lua_pushliteral(L, "port");
+  }
+  lua_pushstring(L, shown ? ", \"" : ", host");
+  lua_pushlstring(L, host + (bracketed ? 1 : 0), !shown ? 0 : length - (bracketed ? 2 : 0));
+  lua_pushstring(L, shown ? "\")" : ")");
+  lua_concat(L, 6);
+}
+
+void cnet_address_check_path(lua_State *L, int path, int next, const char *method, bool numbered) {
+  size_t length, host;
+  const char *port, *text;
+  if (lua_type(L, path) != LUA_TSTRING) return;
+  text = lua_tolstring(L, path, &length);
+  host = address_length(text, length, &port);
+  if (host == 0 && !(numbered && lua_type(L, next) == LUA_TNUMBER)) return;
+  push_call(L, method, text, host ? host : length, port, next);
+  if (host) {
+    lua_pushfstring(L, "is an address: call %s, or %s{ path = ... } for a file of this name", lua_tostring(L, -1),
+                    method);
+  } else {
+    lua_pushfstring(L, "must come before the host: call %s", lua_tostring(L, -1));
+  }
+  cnet_error_arg_value(L, "argument", host ? "path" : "port", path, lua_tostring(L, -1));
 }
 
 /* ---- net.isIP ---- */

@@ -30,6 +30,11 @@ void cnet_address_read(const struct sockaddr *from, cnet_address *out);
 void cnet_address_push(lua_State *L, const cnet_address *address);
 const char *cnet_address_family_name(int family);
 
+/* The string at index path stands where a method, as "listen", wants a path, with the argument `next` after it. An IP
+ * address, or one with a port, is a mistake there: raises ERR_INVALID_ARG_VALUE, with what the call should be. With
+ * `numbered` any string before a number is. */
+void cnet_address_check_path(lua_State *L, int path, int next, const char *method, bool numbered);
+
 /* Registers net.isIP, net.isIPv4 and net.isIPv6 in the table on top. */
 void cnet_address_register(lua_State *L);
 
