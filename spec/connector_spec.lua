@@ -795,7 +795,8 @@ describe("connect", function()
       }, log)
       local err = socket.errored
       assert.equal("AggregateError", err.name)
-      assert.equal("", err.message)
+      assert.equal(("connect ECONNREFUSED x.invalid:%d (127.0.0.1, 127.0.0.2)"):format(port), err.message)
+      assert.equal(err.message, tostring(err))
       assert.equal("ECONNREFUSED", err.code)
       assert.equal(2, #err.errors)
       for i, one in ipairs(err.errors) do
@@ -803,7 +804,23 @@ describe("connect", function()
         assert.equal("127.0.0." .. i, one.address)
         assert.equal(port, one.port)
       end
-      assert.truthy(#tostring(err) > 0)
+    end)
+
+    it("names in that error what was tried, whatever each failed with", function()
+      local list = net.BlockList()
+      list:addAddress "127.0.0.1"
+      local port = sockets.refusing_port()
+      local answer = { { address = "127.0.0.1", family = 4 }, { address = "127.0.0.2", family = 4 } }
+      local socket = net.connect {
+        port = port, host = "y.invalid", blockList = list, lookup = function(_, _, done) done(nil, answer) end,
+      }
+      socket:on("error", function() end)
+      socket:on("connectionAttemptFailed", function() answer[2].address = nil end) -- is the lookup's own
+      support.run()
+      local err = socket.errored
+      assert.equal("ERR_IP_BLOCKED", err.code)
+      assert.equal(("connect ERR_IP_BLOCKED y.invalid:%d (127.0.0.1, nil)"):format(port), err.message)
+      assert.same({ "ERR_IP_BLOCKED", "ECONNREFUSED" }, { err.errors[1].code, err.errors[2].code })
     end)
 
     it("emits 'lookup' for each answer, and tries each address once", function()

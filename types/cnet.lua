@@ -66,8 +66,9 @@
 -- ---- net.Error ----
 
 ---What cnet raises and what 'error' events carry: a table with these fields. `tostring(err)` is the message, and
----`"lost: " .. err` works; for an error about the caller's arguments it begins with the caller's position. An
----AggregateError, of several addresses that were tried in vain, has no message, and `tostring` shows its code.
+---`"lost: " .. err` works; for an error about the caller's arguments it begins with the caller's position. The
+---message of an AggregateError, of several addresses that were tried in vain, names them all (Node: no message):
+---`connect ECONNREFUSED localhost:80 (::1, 127.0.0.1)`.
 ---
 ---`net.Error(message, fields)` makes one with a copy of the fields: `net.Error("no such user", { code = "ENOUSER" })`.
 ---What is added to the table net.Error, every error has.

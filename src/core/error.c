@@ -174,8 +174,7 @@ void cnet_error_push_lookup(lua_State *L, int status, const char *hostname) {
 }
 
 void cnet_error_push_aggregate(lua_State *L) {
-  int errors = lua_gettop(L);
-  lua_pushliteral(L, "");
+  int errors = lua_gettop(L) - 1;
   push_bare(L, "AggregateError");
   lua_rawgeti(L, errors, 1);
   lua_getfield(L, -1, "code");
@@ -279,7 +278,7 @@ static int error_tostring(lua_State *L) {
     lua_pushliteral(L, "");
   }
   lua_concat(L, 2);
-  if (lua_rawlen(L, -1) == 0) { /* an AggregateError has no message of its own */
+  if (lua_rawlen(L, -1) == 0) { /* one that a script made */
     lua_getfield(L, 1, "name");
     lua_getfield(L, 1, "code");
     lua_pushfstring(L, "%s%s%s%s", lua_isstring(L, -2) ? lua_tostring(L, -2) : "Error", lua_isstring(L, -1) ? " [" : "",

@@ -28,7 +28,7 @@ void cnet_error_push_endpoint(lua_State *L, int status, const char *syscall, int
                               const char *details);
 /* "getaddrinfo ENOTFOUND name", with hostname. */
 void cnet_error_push_lookup(lua_State *L, int status, const char *hostname);
-/* Replaces the array of errors on top by the AggregateError of them. */
+/* Pops a message, and replaces the array of errors below it, one at least, by the AggregateError of them. */
 void cnet_error_push_aggregate(lua_State *L);
 /* AbortError, code ABORT_ERR. */
 void cnet_error_push_abort(lua_State *L);

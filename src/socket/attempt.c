@@ -288,12 +288,42 @@ static void on_attempt(lua_State *L, int self, int attempt, int status) {
   }
 }
 
+/* Pushes "connect ECONNREFUSED localhost:80 (::1, 127.0.0.1)": the code is that of the first error. Node has no message
+ * here, which leaves a log without the one thing that everybody looks for. */
+static void push_aggregate_message(lua_State *L, int plan, int errors) {
+  lua_Integer i, tried = cnet_get_integer(L, plan, "current");
+  luaL_Buffer b;
+  int top = lua_gettop(L);
+  lua_getfield(L, plan, "addresses");
+  lua_rawgeti(L, errors, 1);
+  lua_getfield(L, top + 2, "code");
+  lua_getfield(L, plan, "host");
+  luaL_buffinit(L, &b);
+  lua_pushfstring(L, "connect %s %s:%d (", lua_tostring(L, top + 3), lua_tostring(L, top + 4),
+                  cnet_get_int(L, plan, "port"));
+  luaL_addvalue(&b);
+  for (i = 1; i <= tried; i++) {
+    if (i > 1) luaL_addstring(&b, ", ");
+    lua_rawgeti(L, top + 1, i);
+    lua_getfield(L, -1, "address"); /* the entry is the lookup's, which may have changed it */
+    lua_remove(L, -2);
+    luaL_tolstring(L, -1, NULL);
+    lua_remove(L, -2);
+    luaL_addvalue(&b);
+  }
+  luaL_addchar(&b, ')');
+  luaL_pushresult(&b);
+  lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
+}
+
 /* All addresses are tried: the socket fails with what each of them said. */
 static void give_up(lua_State *L, cnet_socket *s, int self, int plan) {
   lua_getfield(L, plan, "errors");
   if (lua_rawlen(L, -1) == 0) {
     cnet_error_push(L, "Error", "ERR_SOCKET_CONNECTION_TIMEOUT", "Socket connection timeout");
   } else {
+    push_aggregate_message(L, plan, lua_gettop(L));
     cnet_error_push_aggregate(L);
   }
   cnet_stream_destroy_top(L, &s->stream, self);
