@@ -816,7 +816,7 @@ describe("server.maxConnections", function()
             table.sort(drops, function(a, b) return a.remotePort < b.remotePort end)
             for n, drop in ipairs(drops) do
               assert.same({localAddress = HOST, localPort = port, localFamily = "IPv4", remoteAddress = HOST,
-                remotePort = ports[n], remoteFamily = "IPv4"}, drop)
+                remotePort = ports[n], remoteFamily = "IPv4", reason = "maxConnections"}, drop)
               assert.equal("integer", math.type(drop.localPort))
               assert.equal("integer", math.type(drop.remotePort))
             end
@@ -904,7 +904,7 @@ describe("server.maxConnections", function()
     assert.equal(1, drops)
   end)
 
-  it("on a path drops without addresses", function()
+  it("on a path drops without addresses, and says why all the same", function()
     local path = support.path()
     local got
     local server = net.createServer(function() end)
@@ -919,7 +919,7 @@ describe("server.maxConnections", function()
       first = net.connect(path, function() net.connect(path):on("error", print):resume() end)
     end)
     support.run()
-    assert.equal(0, got.n)
+    assert.same({ n = 1, { reason = "maxConnections" } }, got)
   end)
 
   it("keeps a listener of 'drop' that throws from breaking anything", function()
@@ -1645,7 +1645,9 @@ describe("a server with a blockList", function()
       socket:end_()
     end)
     server.maxConnections = 2
-    server:on("drop", function(info) note("drop", info.remoteAddress) end)
+    server:on("drop", function(info)
+      note("drop", info.reason, info.remoteAddress, info.remoteFamily, math.type(info.remotePort), info.localAddress)
+    end)
     server:listen(0, HOST, function()
       local left = 6
       for i = 1, left do -- all of them wait before the first is accepted
@@ -1663,6 +1665,8 @@ describe("a server with a blockList", function()
       end
     end)
     support.run()
-    assert.same({ "connection from 127.0.0.3" }, log)
+    table.sort(log)
+    local drop = "drop blockList 127.0.0.2 IPv4 integer 127.0.0.1"
+    assert.same({ "connection from 127.0.0.3", drop, drop, drop, drop, drop }, log)
   end)
 end)

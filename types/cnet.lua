@@ -304,8 +304,10 @@ function EventEmitter:getMaxListeners() end
 ---@class net.FdHandle
 ---@field fd integer
 
----Of 'drop': who was let go. The fields are nil where the kernel could not tell.
+---Of 'drop': who was let go, and why. The addresses are nil on a Unix socket, and where the kernel could not tell.
 ---@class net.DropInfo
+---There were `maxConnections` already, or the server's `blockList` has the address. Not in Node.
+---@field reason "maxConnections"|"blockList"
 ---@field localAddress? string
 ---@field localPort? integer
 ---@field localFamily? "IPv4"|"IPv6"
@@ -328,14 +330,14 @@ function EventEmitter:getMaxListeners() end
 ---@field on fun(self: net.Server, event: "close", listener: fun()): net.Server
 ---It could not listen ('close' follows), or could not accept a client (it goes on). Unheard, it leaves `net.run()`.
 ---@field on fun(self: net.Server, event: "error", listener: fun(err: net.Error)): net.Server
----A client was let go since there are `maxConnections`. `info` is nil on a Unix socket.
----@field on fun(self: net.Server, event: "drop", listener: fun(info?: net.DropInfo)): net.Server
+---A client was let go: `info.reason` says why.
+---@field on fun(self: net.Server, event: "drop", listener: fun(info: net.DropInfo)): net.Server
 ---@field on fun(self: net.Server, event: any, listener: fun(...: any)): net.Server
 ---@field once fun(self: net.Server, event: "listening", listener: fun()): net.Server
 ---@field once fun(self: net.Server, event: "connection", listener: fun(socket: net.Socket)): net.Server
 ---@field once fun(self: net.Server, event: "close", listener: fun()): net.Server
 ---@field once fun(self: net.Server, event: "error", listener: fun(err: net.Error)): net.Server
----@field once fun(self: net.Server, event: "drop", listener: fun(info?: net.DropInfo)): net.Server
+---@field once fun(self: net.Server, event: "drop", listener: fun(info: net.DropInfo)): net.Server
 ---@field once fun(self: net.Server, event: any, listener: fun(...: any)): net.Server
 ---Does it listen? Read-only. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#serverlistening)
 ---@field listening boolean

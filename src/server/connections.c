@@ -48,20 +48,36 @@ static void set_endpoint(lua_State *L, int table, const char *prefix, const cnet
   lua_rawset(L, table);
 }
 
-/* The limit is reached: the client is let go, and 'drop' tells who it was. */
-static void drop(lua_State *L, cnet_handle *client, int self) {
-  bool tcp = client->kind == CNET_HANDLE_TCP;
+/* Who was let go, read before the handle is closed. */
+typedef struct {
+  bool tcp;
   cnet_address local, remote;
-  cnet_handle_sockname(client, &local);
-  cnet_handle_peername(client, &remote);
-  cnet_handle_abandon(client); /* closed in this turn, once the listeners have run */
-  if (tcp) {
-    int data = lua_gettop(L) + 1;
-    lua_createtable(L, 0, 6);
-    set_endpoint(L, data, "local", &local);
-    set_endpoint(L, data, "remote", &remote);
+} dropped;
+
+static dropped look_at(cnet_handle *client) {
+  dropped d = {.tcp = client->kind == CNET_HANDLE_TCP};
+  cnet_handle_sockname(client, &d.local);
+  cnet_handle_peername(client, &d.remote);
+  return d;
+}
+
+static void tell_of_drop(lua_State *L, int self, const dropped *who, const char *reason) {
+  int data = lua_gettop(L) + 1;
+  lua_createtable(L, 0, 7);
+  if (who->tcp) {
+    set_endpoint(L, data, "local", &who->local);
+    set_endpoint(L, data, "remote", &who->remote);
   }
-  cnet_emit(L, self, "drop", tcp ? 1 : 0);
+  lua_pushstring(L, reason);
+  lua_setfield(L, data, "reason");
+  cnet_emit(L, self, "drop", 1);
+}
+
+/* The limit is reached: the client is let go. */
+static void drop(lua_State *L, cnet_handle *client, int self) {
+  dropped who = look_at(client);
+  cnet_handle_abandon(client); /* closed in this turn, once the listeners have run */
+  tell_of_drop(L, self, &who, "maxConnections");
 }
 
 /* Is the client whose socket is on top one that the server's blockList names? */
@@ -84,7 +100,9 @@ bool cnet_server_is_full(const cnet_server *s) { return s->group.count >= s->max
 static void welcome(lua_State *L, int self) {
   cnet_socket *socket = cnet_socket_at(L, -1);
   if (is_blocked(L, self, socket)) {
+    dropped who = look_at(socket->handle);
     cnet_stream_destroy(L, &socket->stream, lua_gettop(L), 0);
+    tell_of_drop(L, self, &who, "blockList");
   } else {
     cnet_emit(L, self, "connection", 1);
   }
