@@ -31,6 +31,7 @@ build = {
             "src/cluster/shared_handle.c",
             "src/cluster/wire.c",
             "src/cluster/worker.c",
+            "src/cluster/worker_clients.c",
             "src/cnet.c",
             "src/core/args.c",
             "src/core/block.c",

@@ -38,6 +38,10 @@ local LUA_WORKER = [[
     if message == "socket" then socket:end_ "lua has it" end
     if message == "leave" then cluster.worker:disconnect() end
     if message == "kill" then cluster.worker:kill() end
+    if message == "pause" or message == "resume" or message == "close" then
+      server[message](server)
+      net.process:send(message .. "d")
+    end
   end)
   net.run()
 ]]
@@ -102,6 +106,76 @@ local function it_with_node(name, fn)
     fn()
   end)
 end
+
+-- Node's primary does not know of a pause, and gives a worker one client at a time.
+describe("a paused server in a worker of Node's primary", function()
+  local GET_ALL = [[
+    const got = {};
+    let answers = 0;
+    const getAll = (n, port, each) => {
+      for (let i = 0; i < n; i++) get(port, (text) => { got[text] = (got[text] || 0) + 1; each(++answers); });
+    };
+  ]]
+
+  it_with_node("keeps one client until it resumes, and leaves the others to other workers", function()
+    local lines = node_primary("rr", GET_ALL .. [[
+      const lua = fork('lua', { HOST: '127.0.0.1' });
+      fork('node', { HOST: '127.0.0.1' });
+      listening(2, (address) => {
+        lua.on('message', (message) => {
+          if (message === 'resumed') return say(got.node, got.lua);
+          getAll(20, address.port, (n) => {
+            if (n === 19) { say(got.node, got.lua); lua.send('resume'); }
+            if (n === 20) { say(got.node, got.lua); cluster.disconnect(); }
+          });
+        });
+        lua.send('pause');
+      });
+    ]])
+    table.sort(lines)
+    assert.equal(3, #lines)
+    assert.equal("19 1", lines[1])
+    assert.equal("19 nil", lines[2])
+  end)
+
+  it_with_node("that closes gives it back", function()
+    local lines = node_primary("rr", GET_ALL .. [[
+      const lua = fork('lua', { HOST: '127.0.0.1' });
+      fork('node', { HOST: '127.0.0.1' });
+      listening(2, (address) => {
+        lua.on('message', (message) => {
+          if (message !== 'paused') return;
+          getAll(20, address.port, (n) => {
+            if (n === 19) lua.send('close');
+            if (n === 20) { say(got); cluster.disconnect(); }
+          });
+        });
+        lua.send('pause');
+      });
+    ]])
+    assert.same({ '{"node":20}' }, lines)
+  end)
+
+  it_with_node("takes, when it is alone, what came in the pause, in its order", function()
+    local lines = node_primary("rr", GET_ALL .. [[
+      const lua = fork('lua', { HOST: '127.0.0.1' });
+      listening(1, (address) => {
+        lua.on('message', (message) => {
+          if (message !== 'paused') return;
+          getAll(5, address.port, (n) => { if (n === 5) { say(got); cluster.disconnect(); } });
+          const later = (turns) => {
+            if (turns > 0) return setImmediate(later, turns - 1);
+            say(got);
+            lua.send('resume');
+          };
+          later(50);
+        });
+        lua.send('pause');
+      });
+    ]])
+    assert.same({ "{}", '{"lua":5}' }, lines)
+  end)
+end)
 
 for _, policy in ipairs(clusters.policies) do
   describe("under Node's primary, policy " .. policy, function()

@@ -41,7 +41,7 @@ local wings = {
     { "line_in line_out channel_out channel socket_list handoff ipc", "messages and handles between processes" },
     { "process spawn_options child_process shared_loop", "`net.process`, `fork`, `net.useLuv`" } },
   { "cluster",
-    { "cluster settings worker wire query", "what a cluster's primary and workers share" },
+    { "cluster settings worker wire worker_clients query", "what a cluster's primary and workers share" },
     { "round_robin shared_handle primary child", "the two sides of a cluster" } },
 }
 

@@ -420,6 +420,19 @@ function Server:address() end
 ---@return self
 function Server:getConnections(callback) end
 
+---Takes no more clients from the kernel, whose backlog they wait in, until `resume`: before or after `listen`, and
+---over `close` and another `listen`. It still listens, and keeps the loop alive. One client may be taken already: its
+---'connection' comes after `resume`. Servers that share a handle stop once all of them are paused. In a worker of a
+---cluster the primary gives the clients to other workers; a primary of Node's does so too, once it has sent one, which
+---waits in the worker. With `reusePort`, and without round robin, the kernel goes on giving the server its share of
+---the clients. Not in Node.
+---@return self
+function Server:pause() end
+
+---Ends a `pause`. Not in Node.
+---@return self
+function Server:resume() end
+
 ---Destroys every connection of the server in this process. Not in Node's net.
 ---@return self
 function Server:closeAllConnections() end

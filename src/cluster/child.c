@@ -5,6 +5,7 @@
 #include "cluster/cluster.h"
 #include "cluster/query.h"
 #include "cluster/wire.h"
+#include "cluster/worker_clients.h"
 #include "core/args.h"
 #include "process/ipc.h"
 #include "process/process.h"
@@ -12,7 +13,7 @@
 
 /* A share is a table: server; message, the query, which 'listening' repeats; listener, of the server's 'listening';
  * place, where its index is counted; order, in which the primary was asked; key, by which the primary knows it, if it
- * does; sockname; over, once it has ended.
+ * does; sockname; over, once it has ended; and what worker_clients.c keeps there.
  * CNET_SLOT_CLUSTER_SHARES has those that listen, by key, and CNET_SLOT_CLUSTER_ASKED those that wait for an answer. */
 
 /* ---- places: a worker that listens on the same again tells the primary so by an index ---- */
@@ -114,6 +115,7 @@ static void leave(lua_State *L, int share) {
   lua_setfield(L, share, "over");
   remove_listener(L, share);
   free_index(L, share);
+  cnet_worker_clients_refuse(L, share);
   if (lua_getfield(L, share, "key") != LUA_TNIL) {
     cnet_cluster_push_table(L, CNET_SLOT_CLUSTER_SHARES);
     lua_pushvalue(L, top + 1);
@@ -204,46 +206,7 @@ static void ask(lua_State *L, int self, const cnet_listen_options *o, const char
   lua_settop(L, answer - 1);
 }
 
-static const cnet_primary_ops primary_ops = {ask, leave};
-
-/* ---- connections ---- */
-
-/* Pushes the server that listens under the key, nil if there is none any more. */
-static cnet_server *push_server(lua_State *L, int message) {
-  int top = lua_gettop(L);
-  cnet_server *s;
-  cnet_cluster_push_table(L, CNET_SLOT_CLUSTER_SHARES);
-  lua_getfield(L, message, "key");
-  if (lua_isnil(L, -1) || lua_rawget(L, top + 1) != LUA_TTABLE) {
-    lua_settop(L, top);
-    lua_pushnil(L);
-    return NULL;
-  }
-  lua_getfield(L, -1, "server");
-  lua_replace(L, top + 1);
-  lua_settop(L, top + 1);
-  s = cnet_server_at(L, top + 1);
-  return s->remote ? s : NULL;
-}
-
-/* The primary hears first whether the client is taken: then another worker can have it. */
-static void act_newconn(lua_State *L, int worker, int message, int native) {
-  int top = lua_gettop(L);
-  cnet_native *client = native ? lua_touserdata(L, native) : NULL;
-  cnet_server *s = push_server(L, message);
-  bool accepted = s && client && client->handle && (!cnet_server_is_full(s) || s->drop_max_connection);
-  lua_createtable(L, 0, 4);
-  lua_getfield(L, message, "seq");
-  lua_setfield(L, top + 2, "ack");
-  lua_pushboolean(L, accepted);
-  lua_setfield(L, top + 2, "accepted");
-  cnet_wire_send(L, worker, top + 2, 0, 0);
-  if (accepted) {
-    cnet_server_adopt(L, top + 1, client);
-  } else if (client) {
-    cnet_native_close(client);
-  }
-}
+static const cnet_primary_ops primary_ops = {ask, leave, cnet_worker_clients_pause};
 
 /* ---- disconnecting ---- */
 
@@ -401,7 +364,8 @@ static int listener_process_disconnect(lua_State *L) {
 }
 
 static void begin(lua_State *L, lua_Integer id) {
-  static const cnet_wire_row acts[] = {{"newconn", act_newconn}, {"disconnect", act_disconnect}, {NULL, NULL}};
+  static const cnet_wire_row acts[] = {
+      {"newconn", cnet_worker_clients_act}, {"disconnect", act_disconnect}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{"disconnect", method_disconnect}, {"destroy", method_destroy}, {NULL, NULL}};
   int process = lua_gettop(L), top = process;
   cnet_worker_define(L);

@@ -145,6 +145,30 @@ static void act_listening(lua_State *L, int worker, int message, int native) {
   cnet_cluster_emit(L, "listening", 2);
 }
 
+static void pause_share(lua_State *L, int worker, int message, bool paused) {
+  int shares = lua_gettop(L) + 1;
+  cnet_cluster_push_table(L, CNET_SLOT_CLUSTER_SHARES);
+  if (lua_getfield(L, message, "key") != LUA_TNIL && is_round_robin(L) && lua_rawget(L, shares) != LUA_TNIL)
+    cnet_round_robin_pause(L, shares + 1, worker, paused);
+  lua_settop(L, shares - 1);
+}
+
+/* The answer tells the worker that it need keep no client: Node's primary knows of no pause, and does not answer. */
+static void act_pause(lua_State *L, int worker, int message, int native) {
+  int answer = lua_gettop(L) + 1;
+  (void)native;
+  pause_share(L, worker, message, true);
+  lua_createtable(L, 0, 3);
+  lua_getfield(L, message, "seq");
+  lua_setfield(L, answer, "ack");
+  cnet_wire_send(L, worker, answer, 0, 0);
+}
+
+static void act_resume(lua_State *L, int worker, int message, int native) {
+  (void)native;
+  pause_share(L, worker, message, false);
+}
+
 static void act_close(lua_State *L, int worker, int message, int native) {
   (void)native;
   if (lua_getfield(L, message, "key") != LUA_TNIL) release(L, worker, lua_gettop(L));
@@ -326,6 +350,8 @@ static const cnet_wire_row acts[] = {{"online", act_online},
                                      {"queryServer", act_query_server},
                                      {"listening", act_listening},
                                      {"close", act_close},
+                                     {"pause", act_pause},
+                                     {"resume", act_resume},
                                      {"exitedAfterDisconnect", act_exited_after_disconnect},
                                      {NULL, NULL}};
 

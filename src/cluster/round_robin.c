@@ -10,10 +10,11 @@
 
 enum {
   SLOT_KEY = 1,
-  SLOT_WORKERS, /* worker -> true */
+  SLOT_WORKERS, /* worker -> true, or false while it is paused */
   SLOT_FREE,    /* array of workers: who waited longest comes first */
   SLOT_RESTING, /* array of workers that have refused a client */
-  SLOT_CLIENTS  /* queue of the net.Natives that no worker has yet */
+  SLOT_CLIENTS, /* queue of the net.Natives that no worker has yet */
+  SLOT_OFFERED  /* worker -> true, while it has not answered */
 };
 
 enum { REST_MS = 20 };
@@ -22,7 +23,8 @@ typedef struct {
   cnet_object object;
   cnet_handle *handle; /* NULL once closed */
   cnet_timer rest;
-  unsigned workers;
+  unsigned workers, paused;
+  bool holds;              /* all of them are paused */
   lua_Integer first, last; /* of the clients; none if last < first */
 } round_robin;
 
@@ -72,9 +74,39 @@ static void remove_worker(lua_State *L, int self, int slot, int worker) {
   lua_settop(L, list - 1);
 }
 
-static bool is_member(lua_State *L, int self, int worker) {
-  bool is;
+typedef enum { NO_MEMBER, PAUSED, SERVES } membership;
+
+static membership member(lua_State *L, int self, int worker) {
+  membership is;
   cnet_class_slot(L, self, SLOT_WORKERS);
+  lua_pushvalue(L, worker);
+  is = lua_rawget(L, -2) == LUA_TNIL ? NO_MEMBER : lua_toboolean(L, -1) ? SERVES : PAUSED;
+  lua_pop(L, 2);
+  return is;
+}
+
+/* Sets the worker's entry in the table of the slot to the value on top, which it pops. */
+static void set_entry(lua_State *L, int self, int slot, int worker) {
+  cnet_class_slot(L, self, slot);
+  lua_insert(L, -2);
+  lua_pushvalue(L, worker);
+  lua_insert(L, -2);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
+static void set_offered(lua_State *L, int self, int worker, bool offered) {
+  if (offered) {
+    lua_pushboolean(L, 1);
+  } else {
+    lua_pushnil(L);
+  }
+  set_entry(L, self, SLOT_OFFERED, worker);
+}
+
+static bool is_offered(lua_State *L, int self, int worker) {
+  bool is;
+  cnet_class_slot(L, self, SLOT_OFFERED);
   lua_pushvalue(L, worker);
   is = lua_rawget(L, -2) != LUA_TNIL;
   lua_pop(L, 2);
@@ -146,7 +178,8 @@ static int listener_answer(lua_State *L) {
     put_back(L, SELF, CLIENT);
   }
   if (!round_robin_at(L, SELF)->handle) return 0;
-  if (is_member(L, SELF, WORKER)) {
+  set_offered(L, SELF, WORKER, false);
+  if (member(L, SELF, WORKER) == SERVES) {
     if (accepted) {
       append(L, SELF, SLOT_FREE, WORKER);
     } else {
@@ -168,6 +201,7 @@ static bool offer(lua_State *L, int self, int worker, int client) {
   lua_pushvalue(L, worker);
   lua_pushvalue(L, client);
   cnet_emitter_push_listener(L, listener_answer, 3);
+  set_offered(L, self, worker, true);
   sent = cnet_wire_send(L, worker, top + 1, client, top + 2);
   lua_settop(L, top);
   return sent;
@@ -201,10 +235,20 @@ static void on_connection(lua_State *L, int self, int status) {
 
 static const cnet_handle_owner handle_owner = {on_connection, NULL, NULL};
 
+/* Nobody is accepted while all workers are paused: the queue would hold ever more clients whom nobody serves. */
+static void settle_pause(lua_State *L, int self) {
+  round_robin *r = round_robin_at(L, self);
+  bool holds = r->workers > 0 && r->paused == r->workers;
+  if (!r->handle || r->holds == holds) return;
+  r->holds = holds;
+  cnet_handle_set_paused(r->handle, holds);
+  if (cnet_handle_take_waiting(r->handle)) on_connection(L, self, 0);
+}
+
 /* ---- beginning and end ---- */
 
 int cnet_round_robin_open(lua_State *L, int key, int query) {
-  static const int tables[] = {SLOT_WORKERS, SLOT_FREE, SLOT_RESTING, SLOT_CLIENTS};
+  static const int tables[] = {SLOT_WORKERS, SLOT_FREE, SLOT_RESTING, SLOT_CLIENTS, SLOT_OFFERED};
   cnet_runtime *rt = cnet_runtime_open(L);
   lua_Integer backlog = cnet_get_integer(L, query, "backlog");
   round_robin *r = cnet_class_new(L, rt, sizeof *r, CNET_USERVALUES);
@@ -224,6 +268,7 @@ int cnet_round_robin_open(lua_State *L, int key, int query) {
     status = cnet_handle_listen(r->handle, backlog > 0 && backlog < 65536 ? (int)backlog : CNET_DEFAULT_BACKLOG);
   if (status == 0) {
     cnet_handle_own(L, r->handle, self, &handle_owner);
+    cnet_handle_add_server(r->handle, false);
     return 0;
   }
   if (r->handle) cnet_handle_abandon(r->handle);
@@ -240,14 +285,29 @@ void cnet_round_robin_answer(lua_State *L, int self, int answer) {
 }
 
 void cnet_round_robin_add(lua_State *L, int self, int worker) {
-  if (is_member(L, self, worker)) return;
-  cnet_class_slot(L, self, SLOT_WORKERS);
-  lua_pushvalue(L, worker);
+  if (member(L, self, worker) != NO_MEMBER) return;
   lua_pushboolean(L, 1);
-  lua_rawset(L, -3);
-  lua_pop(L, 1);
+  set_entry(L, self, SLOT_WORKERS, worker);
   round_robin_at(L, self)->workers++;
   append(L, self, SLOT_FREE, worker);
+  settle_pause(L, self);
+  distribute(L, self);
+}
+
+void cnet_round_robin_pause(lua_State *L, int self, int worker, bool paused) {
+  round_robin *r = round_robin_at(L, self);
+  if (member(L, self, worker) != (paused ? SERVES : PAUSED)) return;
+  lua_pushboolean(L, !paused);
+  set_entry(L, self, SLOT_WORKERS, worker);
+  if (paused) {
+    r->paused++;
+    remove_worker(L, self, SLOT_FREE, worker);
+    remove_worker(L, self, SLOT_RESTING, worker);
+  } else {
+    r->paused--;
+    if (!is_offered(L, self, worker)) append(L, self, SLOT_FREE, worker);
+  }
+  settle_pause(L, self);
   distribute(L, self);
 }
 
@@ -265,15 +325,18 @@ static void end(lua_State *L, int self) {
 
 bool cnet_round_robin_remove(lua_State *L, int self, int worker) {
   round_robin *r = round_robin_at(L, self);
-  if (!is_member(L, self, worker)) return false;
-  cnet_class_slot(L, self, SLOT_WORKERS);
-  lua_pushvalue(L, worker);
+  membership was = member(L, self, worker);
+  if (was == NO_MEMBER) return false;
+  if (was == PAUSED) r->paused--;
   lua_pushnil(L);
-  lua_rawset(L, -3);
-  lua_pop(L, 1);
+  set_entry(L, self, SLOT_WORKERS, worker);
+  set_offered(L, self, worker, false);
   remove_worker(L, self, SLOT_FREE, worker);
   remove_worker(L, self, SLOT_RESTING, worker);
-  if (--r->workers > 0) return false;
+  if (--r->workers > 0) {
+    settle_pause(L, self);
+    return false;
+  }
   end(L, self);
   return true;
 }

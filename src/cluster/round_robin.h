@@ -14,6 +14,8 @@ int cnet_round_robin_open(lua_State *L, int key, int query);
 void cnet_round_robin_answer(lua_State *L, int self, int answer);
 /* The worker serves connections from now on. */
 void cnet_round_robin_add(lua_State *L, int self, int worker);
+/* The worker takes no clients for a while, or goes on. While all of its workers do so nobody is accepted. */
+void cnet_round_robin_pause(lua_State *L, int self, int worker, bool paused);
 /* The worker serves it no more. Returns true if it was the last: then it is closed. */
 bool cnet_round_robin_remove(lua_State *L, int self, int worker);
 

@@ -44,8 +44,10 @@ struct cnet_handle {
   int closed_flag;
   size_t holders;         /* servers and sockets: a script may let any number of them share it */
   size_t loans;           /* to writes that carry it to another process */
+  size_t servers, pauses; /* servers that listen with it; how many of them are paused */
   cnet_event *connecting; /* to a path: the request under way */
   int kept_error;         /* see cnet_handle_keep_error */
+  bool client_waits;      /* while all are paused: one that libuv has accepted */
   /* what each message needs, next to what libuv needs for it */
   unsigned char kind, life; /* a cnet_handle_kind, a cnet_handle_life */
   bool reading;

@@ -12,14 +12,19 @@
 
 /* ---- bind ---- */
 
-/* The option must be set between socket() and bind(): libuv 1.44 has no way to ask for it. */
-static int open_reusable(cnet_handle *h, int family) {
-  int status = 0, on = 1, fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+static int open_socket(cnet_handle *h, int domain, bool reusable) {
+  int status = 0, on = 1, fd = socket(domain, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return uv_translate_sys_error(errno);
-  if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) status = uv_translate_sys_error(errno);
+  /* to be set between socket() and bind(): libuv 1.44 has no way to ask for it */
+  if (reusable && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) status = uv_translate_sys_error(errno);
   if (status == 0) status = uv_tcp_open(&h->uv.tcp, fd);
   if (status < 0) close(fd);
   return status;
+}
+
+int cnet_handle_open_socket(cnet_handle *h, int family) {
+  if (cnet_handle_is_closing(h) || h->kind != CNET_HANDLE_TCP) return UV_EBADF;
+  return cnet_handle_fd(h) >= 0 ? 0 : open_socket(h, family == 6 ? AF_INET6 : AF_INET, false);
 }
 
 int cnet_handle_bind(cnet_handle *h, const char *ip, int port, unsigned flags, bool reuse_port) {
@@ -27,7 +32,7 @@ int cnet_handle_bind(cnet_handle *h, const char *ip, int port, unsigned flags, b
   int status = h->kind == CNET_HANDLE_TCP ? cnet_address_parse(ip, port, &address) : UV_EINVAL;
   if (cnet_handle_is_closing(h)) return UV_EBADF;
   if (status < 0) return status;
-  if (reuse_port) status = open_reusable(h, address.ss_family);
+  if (reuse_port) status = open_socket(h, address.ss_family, true);
   if (status < 0) return status;
   return uv_tcp_bind(&h->uv.tcp, (const struct sockaddr *)&address, flags);
 }
@@ -66,8 +71,15 @@ typedef struct {
   int status;
 } connection;
 
+static bool is_paused(const cnet_handle *h) { return h->pauses > 0 && h->pauses == h->servers; }
+
+/* What cannot be accepted is told in a pause too. */
 static void connection_body(lua_State *L, void *arg) {
   connection c = *(connection *)arg;
+  if (c.status == 0 && is_paused(c.h)) {
+    c.h->client_waits = true;
+    return;
+  }
   if (!c.h->owner || !c.h->owner->on_connection) return;
   cnet_protect_push_place(L, c.h->place);
   c.h->owner->on_connection(L, lua_gettop(L), c.status);
@@ -122,7 +134,9 @@ static void on_connection(uv_stream_t *uv, int status) {
   connection c = {h, status};
   if (status == UV_EMFILE || status == UV_ENFILE) let_clients_go(h);
   if (h->rt->closed || !h->owner) return;
-  if (!cnet_runtime_stop_if_held(h->rt)) {
+  if (status == 0 && is_paused(h)) {
+    h->client_waits = true;
+  } else if (!cnet_runtime_stop_if_held(h->rt)) {
     cnet_protect(h->rt, CNET_PHASE_POLL, connection_body, &c);
   } else if (h->life == CNET_HANDLE_LISTENS) { /* libuv polls the listener no more until the client is accepted */
     h->life = CNET_HANDLE_CLIENT_WAITS;
@@ -130,6 +144,30 @@ static void on_connection(uv_stream_t *uv, int status) {
     h->event.drop = waiting_connection_drop;
     cnet_deliver(h->rt, &h->event, status);
   }
+}
+
+void cnet_handle_add_server(cnet_handle *h, bool paused) {
+  h->servers++;
+  if (paused) h->pauses++;
+}
+
+void cnet_handle_remove_server(cnet_handle *h, bool paused) {
+  h->servers--;
+  if (paused) h->pauses--;
+}
+
+void cnet_handle_set_paused(cnet_handle *h, bool paused) {
+  if (paused) {
+    h->pauses++;
+  } else {
+    h->pauses--;
+  }
+}
+
+bool cnet_handle_take_waiting(cnet_handle *h) {
+  if (!h->client_waits || is_paused(h) || cnet_handle_is_closing(h)) return false;
+  h->client_waits = false;
+  return true;
 }
 
 int cnet_handle_listen(cnet_handle *h, int backlog) {

@@ -137,9 +137,26 @@ static void on_connection(lua_State *L, int self, int status) {
 
 static const cnet_handle_owner handle_owner = {on_connection, NULL, NULL};
 
+static int tick_take_waiting(lua_State *L) {
+  cnet_server *s = lua_touserdata(L, 1);
+  if (s->handle && cnet_handle_take_waiting(s->handle)) on_connection(L, 1, 0);
+  return 0;
+}
+
+/* The handle's servers may all have been paused, and one is not now: a client that waited comes in a tick, to the
+ * server that all clients of the handle come to. */
+static void go_on(lua_State *L, cnet_handle *h) {
+  if (!h->client_waits) return;
+  cnet_handle_push_object(L, h);
+  if (!lua_isnil(L, -1)) cnet_tick_object(L, h->rt, tick_take_waiting, -1);
+  lua_pop(L, 1);
+}
+
 void cnet_server_own(lua_State *L, cnet_server *s, int self, cnet_handle *h) {
   s->handle = h;
   cnet_handle_own(L, h, self, &handle_owner);
+  cnet_handle_add_server(h, s->paused);
+  go_on(L, h);
 }
 
 /* The timer only counts for the loop: it never has anything to do. */
@@ -160,7 +177,10 @@ void cnet_server_own_remote(lua_State *L, cnet_server *s, int self) {
 void cnet_server_disown(lua_State *L, cnet_server *s) {
   cnet_handle *h = s->handle;
   s->handle = NULL;
-  if (h) cnet_handle_close(L, h, NULL, 0);
+  if (h) {
+    cnet_handle_remove_server(h, s->paused);
+    cnet_handle_close(L, h, NULL, 0);
+  }
   if (!s->remote) return;
   s->remote = false;
   cnet_timer_stop(&s->remote_ref);
@@ -170,6 +190,13 @@ void cnet_server_disown(lua_State *L, cnet_server *s) {
 void cnet_server_set_ref(cnet_server *s, bool on) {
   if (s->handle) cnet_handle_ref(s->handle, on);
   if (s->remote) cnet_timer_set_ref(&s->remote_ref, on);
+}
+
+void cnet_server_set_paused(lua_State *L, cnet_server *s, bool paused) {
+  if (s->paused == paused) return;
+  if (s->handle && !paused) go_on(L, s->handle); /* first: without memory for the tick the pause goes on */
+  s->paused = paused;
+  if (s->handle) cnet_handle_set_paused(s->handle, paused);
 }
 
 /* ---- the connections there are ---- */

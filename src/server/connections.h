@@ -26,7 +26,8 @@ typedef struct {
   bool collected;           /* its __gc has run, and will not run again; a finalizer older than it may still have it */
   bool remote;              /* it listens without a handle: another process accepts for it */
   cnet_timer remote_ref;    /* meanwhile: what a handle would do to keep the loop alive */
-  bool unref, drop_max_connection;
+  bool unref, drop_max_connection, paused;
+  bool hears_errors;          /* 'handlerError' has a listener */
   unsigned closing_holders;   /* that have not said yet that all sockets of a closed server are closed */
   lua_Number max_connections; /* infinite: no limit */
 } cnet_server;
@@ -43,6 +44,8 @@ void cnet_server_own_remote(lua_State *L, cnet_server *s, int self);
 static inline bool cnet_server_is_listening(const cnet_server *s) { return s->handle || s->remote; }
 /* Connections come in no more. The handle, if there is one, is closed. */
 void cnet_server_disown(lua_State *L, cnet_server *s);
+/* The server takes no clients, or goes on; its handle knows of it, if it has one. */
+void cnet_server_set_paused(lua_State *L, cnet_server *s, bool paused);
 /* Does listening keep the loop alive? */
 void cnet_server_set_ref(cnet_server *s, bool on);
 /* Is the server neither listening nor holding a connection? */

@@ -247,6 +247,7 @@ static int listener_answer(lua_State *L) { /* (share, status, native) */
   } else {
     lua_pushvalue(L, SHARE);
     cnet_class_set_slot(L, SELF, CNET_SLOT_SERVER_SHARE);
+    if (s->remote && s->paused) primary->pause(L, SHARE, true);
   }
   at.address = lua_tolstring(L, lua_upvalueindex(ANSWER_ADDRESS), &at.length);
   settle(L, s, SELF, status, &at);

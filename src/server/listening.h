@@ -16,6 +16,8 @@ typedef struct {
   void (*ask)(lua_State *L, int self, const cnet_listen_options *o, const char *ip);
   /* The share at index share has ended, or was never used. */
   void (*leave)(lua_State *L, int share);
+  /* Its server takes no clients, or goes on: the primary is to know. */
+  void (*pause)(lua_State *L, int share, bool paused);
 } cnet_primary_ops;
 
 void cnet_server_set_primary(lua_State *L, const cnet_primary_ops *ops);

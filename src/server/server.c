@@ -93,6 +93,24 @@ static int method_ref(lua_State *L) { return set_ref(L, true); }
 
 static int method_unref(lua_State *L) { return set_ref(L, false); }
 
+/* In a worker whose primary listens for the server, that must know too. */
+static int set_paused(lua_State *L, bool paused) {
+  cnet_server *s = self_server(L);
+  lua_settop(L, 1);
+  if (s->paused == paused) return 1;
+  if (s->remote) {
+    cnet_class_slot(L, 1, CNET_SLOT_SERVER_SHARE);
+    cnet_server_runtime(s)->primary->pause(L, 2, paused);
+  }
+  cnet_server_set_paused(L, s, paused);
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int method_pause(lua_State *L) { return set_paused(L, true); }
+
+static int method_resume(lua_State *L) { return set_paused(L, false); }
+
 /* ---- properties ---- */
 
 static int get_listening(lua_State *L) {
@@ -278,6 +296,8 @@ static const cnet_member members[] = {
     {"listen", cnet_server_method_listen, NULL, NULL},
     {"close", method_close, NULL, NULL},
     {"address", method_address, NULL, NULL},
+    {"pause", method_pause, NULL, NULL},
+    {"resume", method_resume, NULL, NULL},
     {"ref", method_ref, NULL, NULL},
     {"unref", method_unref, NULL, NULL},
     {"listening", NULL, get_listening, NULL},
