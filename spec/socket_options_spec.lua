@@ -683,3 +683,157 @@ describe("counters", function()
     support.run()
   end)
 end)
+
+describe("the kernel's buffers", function()
+  after_each(support.clean)
+
+  local directions = { "Recv", "Send" }
+
+  it("are set and told of, on both kinds of sockets", function()
+    each_kind(function(kind)
+      local client, peer = sockets.pair { kind = kind }
+      for _, direction in ipairs(directions) do
+        local set, get = "set" .. direction .. "BufferSize", "get" .. direction .. "BufferSize"
+        for _, socket in ipairs { client, peer } do
+          assert.equal("integer", math.type(socket[get](socket)))
+          assert.equal(socket, socket[set](socket, 20000))
+          assert.equal(40000, socket[get](socket)) -- as Linux does
+          assert.equal(60000, socket[set](socket, 30000.0)[get](socket))
+        end
+      end
+      finish(client, peer)
+    end)
+  end)
+
+  it("are kept before a connection, and set in time for TCP's window", function()
+    local socket = net.Socket()
+    for _, direction in ipairs(directions) do
+      assert.is_nil(socket["get" .. direction .. "BufferSize"](socket))
+      assert.equal(socket, socket["set" .. direction .. "BufferSize"](socket, 5000))
+      assert.equal(5000, socket["get" .. direction .. "BufferSize"](socket))
+    end
+    for _, target in ipairs { {}, { localAddress = "127.0.0.1" } } do
+      local server = sockets.server(function(peer) peer:end_() end)
+      local note, log = recorder()
+      for key, value in pairs(sockets.address_of(server)) do target[key] = value end
+      socket:once("connectionAttempt", function() note(socket:getRecvBufferSize()) end)
+      socket:connect(target, function() note(socket:getRecvBufferSize(), socket:getSendBufferSize()) end)
+      socket:resume():once("close", function()
+        note(socket:getRecvBufferSize(), socket:getSendBufferSize())
+        server:close()
+      end)
+      support.run()
+      table.remove(log, 1) -- without a local address there is no socket yet
+      assert.same({ "10000 10000", "5000 5000" }, log)
+    end
+    local server = sockets.server(function(peer) peer:end_() end, sockets.kinds.unix())
+    local sent
+    socket:connect(sockets.address_of(server), function() sent = socket:getSendBufferSize() end)
+    socket:resume():once("close", function() server:close() end)
+    support.run()
+    assert.equal(10000, sent)
+  end)
+
+  it("are set for each address that is tried", function()
+    local port = sockets.refusing_port()
+    local server = net.createServer(function(peer) peer:end_() end):listen(port, "127.0.0.2")
+    local socket = net.Socket():setRecvBufferSize(5000)
+    local size
+    socket:connect({
+      port = port, host = "x.invalid",
+      lookup = function(_, _, done)
+        done(nil, { { address = "127.0.0.1", family = 4 }, { address = "127.0.0.2", family = 4 } })
+      end,
+    }, function() size = socket:getRecvBufferSize() end)
+    socket:resume():on("close", function() server:close() end)
+    support.run()
+    assert.equal(10000, size)
+  end)
+
+  it("hold back a peer whose receiver does not read", function()
+    local client, peer = sockets.pair { client = { highWaterMark = 1 } }
+    client:pause()
+    client:setRecvBufferSize(4000)
+    peer:setSendBufferSize(4000)
+    while peer:write(("x"):rep(10000)) do sockets.settle() end
+    sockets.settle()
+    assert.is_true(peer.writableLength > 0)
+    client:destroy()
+    peer:destroy()
+    support.run()
+  end)
+
+  it("take whole numbers from 1 to 2147483647", function()
+    local socket = net.Socket()
+    for _, direction in ipairs(directions) do
+      for _, bad in ipairs { 0, -1, 1.5, 2 ^ 31, 1 / 0, 0 / 0, "1000", true, {}, false } do
+        local err = caught(socket["set" .. direction .. "BufferSize"], socket, bad)
+        assert.equal("ERR_SOCKET_BAD_BUFFER_SIZE", err.code)
+        assert.equal("TypeError", err.name)
+        assert.equal("Buffer size must be a positive integer", err.message)
+      end
+      assert.equal("ERR_SOCKET_BAD_BUFFER_SIZE", caught(socket["set" .. direction .. "BufferSize"], socket).code)
+      socket["set" .. direction .. "BufferSize"](socket, 2147483647)
+    end
+    socket:destroy()
+    support.run()
+  end)
+
+  it("are no pipe's", function()
+    local out = support.lua { [[
+      local net = require "cnet"
+      for _, name in ipairs { "getRecvBufferSize", "setSendBufferSize" } do
+        local ok, err = pcall(net.process.stdin[name], net.process.stdin, 1000)
+        print(ok, err.name, err.code, err.syscall, err.errno < 0, err.message)
+      end
+    ]], prefix = [[sh -c 'true | exec "$@"' sh]] }
+    local text = "false\tSystemError\tERR_SOCKET_BUFFER_SIZE\t%s\ttrue\tCould not get or set buffer size: %s " ..
+      "returned ENOTSOCK (socket operation on non-socket)\n"
+    assert.equal(text:format("uv_recv_buffer_size", "uv_recv_buffer_size") ..
+      text:format("uv_send_buffer_size", "uv_send_buffer_size"), out)
+  end)
+end)
+
+describe("getPeerCredentials", function()
+  after_each(support.clean)
+
+  it("tells who is at the other end of a Unix socket", function()
+    local client, peer = sockets.pair { kind = "unix" }
+    local pipe = assert(io.popen "id -u; id -g")
+    local uid, gid = pipe:read("n", "n")
+    pipe:close()
+    for _, socket in ipairs { client, peer } do
+      local credentials = socket:getPeerCredentials()
+      assert.same({ pid = net.process.pid, uid = uid, gid = gid }, credentials)
+      for _, value in pairs(credentials) do assert.equal("integer", math.type(value)) end
+    end
+    finish(client, peer)
+    assert.is_nil(client:getPeerCredentials())
+  end)
+
+  it("tells of another process", function()
+    local path = support.path()
+    local server = net.createServer()
+    local pid
+    server:on("connection", function(socket)
+      pid = socket:getPeerCredentials().pid
+      socket:end_()
+      server:close()
+    end)
+    server:listen(path)
+    local said = io.popen(("lua5.4 -e 'package.cpath = %q local net = require \"cnet\" print(net.process.pid) " ..
+      "io.stdout:flush() net.connect(%q):resume() net.run()' & wait"):format(support.absolute(package.cpath), path))
+    support.run()
+    assert.equal(said:read "n", pid)
+    said:close()
+  end)
+
+  it("is nil of a TCP socket, before and after a connection", function()
+    assert.is_nil(net.Socket():getPeerCredentials())
+    local client, peer = sockets.pair()
+    assert.is_nil(client:getPeerCredentials())
+    assert.is_nil(peer:getPeerCredentials())
+    finish(client, peer)
+    assert.equal(1, select("#", client:getPeerCredentials()))
+  end)
+end)

@@ -49,7 +49,9 @@
 ---| "ERR_OUT_OF_RANGE" # a number is too small, too large or not whole
 ---| "ERR_SERVER_ALREADY_LISTEN" # `listen` on a server that listens
 ---| "ERR_SERVER_NOT_RUNNING" # `close` of a server that does not listen
+---| "ERR_SOCKET_BAD_BUFFER_SIZE" # the size of a buffer is no integer above 0
 ---| "ERR_SOCKET_BAD_PORT" # a port is no integer from 0 to 65535
+---| "ERR_SOCKET_BUFFER_SIZE" # the kernel did not set or tell the size of a buffer
 ---| "ERR_SOCKET_CLOSED" # the socket has no connection (any more)
 ---| "ERR_SOCKET_CLOSED_BEFORE_CONNECTION" # it was closed before it was connected, with something to write
 ---| "ERR_SOCKET_CONNECTION_TIMEOUT" # no address of a name could be tried
@@ -77,7 +79,7 @@
 ---@class net.Error
 ---@overload fun(message?: any, fields?: table<string, any>): net.Error
 ---@operator concat(any): string
----"Error", "TypeError", "RangeError", "AbortError", "AggregateError" or "SyntaxError".
+---"Error", "TypeError", "RangeError", "AbortError", "AggregateError", "SystemError" or "SyntaxError".
 ---@field name string
 ---Node's text, to the letter for system errors: `listen EADDRINUSE: address already in use 127.0.0.1:8080`.
 ---@field message string
@@ -560,6 +562,13 @@ function Server:unref() end
 ---@field write fun(self: any, chunk: string): any false: wait for 'drain'
 ---@field end_ fun(self: any)
 
+---Of `socket:getPeerCredentials()`.
+---@class net.Credentials
+---The process; 0 for one that this process cannot see, as from inside a container.
+---@field pid integer
+---@field uid integer
+---@field gid integer
+
 ---A TCP connection or a Unix socket. It stays alive while it is open, without any reference from Lua. `local socket
 ---<close> = ...` destroys it at the end of the block. `tostring(socket)` says who the other party is.
 ---
@@ -929,6 +938,42 @@ function Socket:setTypeOfService(tos) end
 ---The type-of-service byte.
 ---@return integer
 function Socket:getTypeOfService() end
+
+---Sets how many bytes that have come the kernel keeps for the socket (SO_RCVBUF); by default it finds a size by itself.
+---Before `connect` it is kept, and set in time for TCP's window. Linux sets twice the number, for its own needs, and
+---that is what `getRecvBufferSize` then gives; it does not set more than net.core.rmem_max. The name is that of Node's
+---dgram.
+---
+---Raises `ERR_SOCKET_BAD_BUFFER_SIZE`, `ERR_SOCKET_BUFFER_SIZE`.
+---@param size integer
+---@return self
+function Socket:setRecvBufferSize(size) end
+
+---The same for what is to be sent (SO_SNDBUF, net.core.wmem_max).
+---
+---Raises `ERR_SOCKET_BAD_BUFFER_SIZE`, `ERR_SOCKET_BUFFER_SIZE`.
+---@param size integer
+---@return self
+function Socket:setSendBufferSize(size) end
+
+---The size of that buffer. Without a connection, what was set, or nil.
+---
+---Raises `ERR_SOCKET_BUFFER_SIZE`.
+---@return integer?
+function Socket:getRecvBufferSize() end
+
+---The same for what is to be sent.
+---
+---Raises `ERR_SOCKET_BUFFER_SIZE`.
+---@return integer?
+function Socket:getSendBufferSize() end
+
+---Who is at the other end of a Unix socket, as the kernel knows it: the process that connected, or that began to
+---listen, at that time. nil of a TCP socket, and of one that is not connected (any more). Not in Node.
+---
+---Raises a system error.
+---@return net.Credentials?
+function Socket:getPeerCredentials() end
 
 ---Where it is here: an empty table unless it is connected by TCP.
 ---

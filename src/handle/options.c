@@ -89,3 +89,23 @@ int cnet_handle_get_tos(cnet_handle *h, int *tos) {
     return uv_translate_sys_error(errno);
   return 0;
 }
+
+int cnet_handle_buffer_size(cnet_handle *h, cnet_buffer which, int *size) {
+  if (cnet_handle_fd(h) < 0) return UV_EBADF;
+  return (which == CNET_RECV_BUFFER ? uv_recv_buffer_size : uv_send_buffer_size)(&h->uv.handle, size);
+}
+
+/* POSIX: Linux's way. Other systems have getpeereid, without the pid. */
+int cnet_handle_credentials(cnet_handle *h, cnet_credentials *out) {
+  struct ucred peer;
+  struct sockaddr_storage address;
+  socklen_t size = sizeof address;
+  int fd = cnet_handle_fd(h);
+  if (getsockname(fd, (struct sockaddr *)&address, &size) != 0 || address.ss_family != AF_UNIX) return UV_ENOTSUP;
+  size = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return uv_translate_sys_error(errno);
+  out->pid = peer.pid;
+  out->uid = peer.uid;
+  out->gid = peer.gid;
+  return 0;
+}

@@ -18,5 +18,13 @@ int cnet_handle_set_keepalive(cnet_handle *h, bool on, int delay, int interval, 
 /* IP_TOS, or IPV6_TCLASS, of 0 to 255. */
 int cnet_handle_set_tos(cnet_handle *h, int tos);
 int cnet_handle_get_tos(cnet_handle *h, int *tos);
+typedef enum { CNET_RECV_BUFFER, CNET_SEND_BUFFER } cnet_buffer;
+/* What the kernel buffers of what came, or of what goes: sets it to *size, or with 0 asks for it. */
+int cnet_handle_buffer_size(cnet_handle *h, cnet_buffer which, int *size);
+/* Who was at the other end of a Unix socket when the two were connected; UV_ENOTSUP of anything else. */
+typedef struct {
+  lua_Integer pid, uid, gid;
+} cnet_credentials;
+int cnet_handle_credentials(cnet_handle *h, cnet_credentials *out);
 
 #endif

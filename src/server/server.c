@@ -100,7 +100,7 @@ static int set_paused(lua_State *L, bool paused) {
   if (s->paused == paused) return 1;
   if (s->remote) {
     cnet_class_slot(L, 1, CNET_SLOT_SERVER_SHARE);
-    cnet_server_runtime(s)->primary->pause(L, 2, paused);
+    cnet_server_primary(cnet_server_runtime(s))->pause(L, 2, paused);
   }
   cnet_server_set_paused(L, s, paused);
   lua_settop(L, 1);

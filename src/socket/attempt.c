@@ -149,11 +149,13 @@ static void on_connect(lua_State *L, int self, int attempt, int status) {
 
 static int start_connect(lua_State *L, cnet_socket *s, int self, int attempt, cnet_request_done done) {
   const char *address = cnet_get_string(L, attempt, "address");
-  int family = cnet_get_int(L, attempt, "family");
+  int status, family = cnet_get_int(L, attempt, "family");
   size_t length;
   if (family && !has_family(address, family)) return UV_EINVAL;
   if (cnet_handle_is_closing(s->handle)) return UV_EBADF; /* by a server that holds it too */
   if (s->handle->life != CNET_HANDLE_OPEN) return UV_EISCONN;
+  status = family ? cnet_socket_prepare_buffers(s, family) : 0;
+  if (status < 0) return status;
   cnet_handle_pin(L, s->handle, self);
   lua_getfield(L, attempt, "plan");
   cnet_set_value(L, lua_gettop(L), "attempt", attempt);

@@ -1,12 +1,14 @@
 #include "socket/options.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "core/args.h"
 #include "core/error.h"
 #include "core/pins.h"
 #include "core/strict.h"
+#include "handle/listen.h"
 #include "handle/options.h"
 #include "stream/writable.h"
 
@@ -115,8 +117,82 @@ static int method_get_type_of_service(lua_State *L) {
   return 1;
 }
 
+/* ---- the kernel's buffers ---- */
+
+static int apply_buffers(cnet_socket *s) {
+  int which, status = 0;
+  for (which = CNET_RECV_BUFFER; which <= CNET_SEND_BUFFER && status == 0; which++) {
+    int size = s->buffer_sizes[which]; /* a copy: what is set is written there as the kernel has it */
+    if (size > 0) status = cnet_handle_buffer_size(s->handle, (cnet_buffer)which, &size);
+  }
+  return status;
+}
+
+int cnet_socket_prepare_buffers(cnet_socket *s, int family) {
+  int status;
+  if (s->buffer_sizes[CNET_RECV_BUFFER] == 0 && s->buffer_sizes[CNET_SEND_BUFFER] == 0) return 0;
+  status = cnet_handle_open_socket(s->handle, family);
+  return status < 0 ? status : apply_buffers(s);
+}
+
+static int throw_buffer_size(lua_State *L, int status, cnet_buffer which) {
+  const char *syscall = which == CNET_RECV_BUFFER ? "uv_recv_buffer_size" : "uv_send_buffer_size";
+  char name[64], text[256];
+  cnet_error_push(L, "SystemError", "ERR_SOCKET_BUFFER_SIZE", "Could not get or set buffer size: %s returned %s (%s)",
+                  syscall, uv_err_name_r(status, name, sizeof name), uv_strerror_r(status, text, sizeof text));
+  cnet_set_integer(L, lua_gettop(L), "errno", status);
+  lua_pushstring(L, syscall);
+  lua_setfield(L, -2, "syscall");
+  return cnet_error_throw(L);
+}
+
+static bool has_descriptor(const cnet_socket *s) { return s->handle && cnet_handle_fd(s->handle) >= 0; }
+
+static int set_buffer_size(lua_State *L, cnet_buffer which) {
+  cnet_socket *s = self_socket(L);
+  lua_Number n = lua_type(L, 2) == LUA_TNUMBER ? lua_tonumber(L, 2) : 0;
+  int status = 0, size;
+  if (!(n >= 1 && n <= INT32_MAX) || n != floor(n)) {
+    cnet_error_push(L, "TypeError", "ERR_SOCKET_BAD_BUFFER_SIZE", "Buffer size must be a positive integer");
+    return cnet_error_throw(L);
+  }
+  size = (int)n;
+  if (has_descriptor(s)) status = cnet_handle_buffer_size(s->handle, which, &size);
+  if (status < 0) return throw_buffer_size(L, status, which);
+  s->buffer_sizes[which] = (int)n;
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int get_buffer_size(lua_State *L, cnet_buffer which) {
+  cnet_socket *s = self_socket(L);
+  int size = 0, status = 0;
+  if (has_descriptor(s)) {
+    status = cnet_handle_buffer_size(s->handle, which, &size);
+  } else {
+    size = s->buffer_sizes[which];
+  }
+  if (status < 0) return throw_buffer_size(L, status, which);
+  if (size > 0) {
+    lua_pushinteger(L, size);
+  } else {
+    lua_pushnil(L);
+  }
+  return 1;
+}
+
+static int method_set_recv_buffer_size(lua_State *L) { return set_buffer_size(L, CNET_RECV_BUFFER); }
+
+static int method_set_send_buffer_size(lua_State *L) { return set_buffer_size(L, CNET_SEND_BUFFER); }
+
+static int method_get_recv_buffer_size(lua_State *L) { return get_buffer_size(L, CNET_RECV_BUFFER); }
+
+static int method_get_send_buffer_size(lua_State *L) { return get_buffer_size(L, CNET_SEND_BUFFER); }
+
+/* Of a Unix socket, whose descriptor libuv makes while it connects, the buffers are set now. */
 void cnet_socket_apply_options(cnet_socket *s) {
   if (!s->handle) return;
+  if (s->handle->kind == CNET_HANDLE_PIPE) apply_buffers(s);
   if (s->no_delay) cnet_handle_set_nodelay(s->handle, true);
   if (s->type_of_service >= 0 && s->handle->kind == CNET_HANDLE_TCP) cnet_handle_set_tos(s->handle, s->type_of_service);
   if (s->keep_alive)
@@ -278,6 +354,27 @@ static int get_remote_address(lua_State *L) { return push_remote(L, "address"); 
 static int get_remote_port(lua_State *L) { return push_remote(L, "port"); }
 static int get_remote_family(lua_State *L) { return push_remote(L, "family"); }
 
+/* Of anything but the connection of a Unix socket there are none. */
+static int method_get_peer_credentials(lua_State *L) {
+  cnet_socket *s = self_socket(L);
+  cnet_credentials peer;
+  int status = s->handle && !s->connecting ? cnet_handle_credentials(s->handle, &peer) : UV_ENOTSUP;
+  lua_settop(L, 1);
+  if (status == UV_ENOTSUP) {
+    lua_pushnil(L);
+    return 1;
+  }
+  if (status < 0) {
+    cnet_error_push_system(L, status, "getsockopt");
+    return cnet_error_throw(L);
+  }
+  lua_createtable(L, 0, 3);
+  cnet_set_integer(L, 2, "pid", peer.pid);
+  cnet_set_integer(L, 2, "uid", peer.uid);
+  cnet_set_integer(L, 2, "gid", peer.gid);
+  return 1;
+}
+
 /* ---- counters ---- */
 
 static int get_bytes_read(lua_State *L) {
@@ -292,7 +389,7 @@ static int get_bytes_written(lua_State *L) {
   return 1;
 }
 
-static int get_buffer_size(lua_State *L) {
+static int get_buffered(lua_State *L) {
   cnet_socket *s = self_socket(L);
   if (!s->handle) return 0;
   lua_pushinteger(L, (lua_Integer)s->stream.w_length);
@@ -304,6 +401,11 @@ const cnet_member cnet_socket_options_members[] = {{"setNoDelay", method_set_no_
                                                    {"setTimeout", method_set_timeout, NULL, NULL},
                                                    {"setTypeOfService", method_set_type_of_service, NULL, NULL},
                                                    {"getTypeOfService", method_get_type_of_service, NULL, NULL},
+                                                   {"setRecvBufferSize", method_set_recv_buffer_size, NULL, NULL},
+                                                   {"setSendBufferSize", method_set_send_buffer_size, NULL, NULL},
+                                                   {"getRecvBufferSize", method_get_recv_buffer_size, NULL, NULL},
+                                                   {"getSendBufferSize", method_get_send_buffer_size, NULL, NULL},
+                                                   {"getPeerCredentials", method_get_peer_credentials, NULL, NULL},
                                                    {"address", method_address, NULL, NULL},
                                                    {"ref", method_ref, NULL, NULL},
                                                    {"unref", method_unref, NULL, NULL},
@@ -315,6 +417,6 @@ const cnet_member cnet_socket_options_members[] = {{"setNoDelay", method_set_no_
                                                    {"remoteFamily", NULL, get_remote_family, NULL},
                                                    {"bytesRead", NULL, get_bytes_read, NULL},
                                                    {"bytesWritten", NULL, get_bytes_written, NULL},
-                                                   {"bufferSize", NULL, get_buffer_size, NULL},
+                                                   {"bufferSize", NULL, get_buffered, NULL},
                                                    {"timeout", NULL, get_timeout, set_timeout},
                                                    {NULL, NULL, NULL, NULL}};

@@ -54,6 +54,7 @@ struct cnet_socket {
   short type_of_service; /* below 0: the system's */
   int keep_alive_delay;  /* s */
   int keep_alive_interval, keep_alive_count; /* s; or CNET_KEEP_ALIVE_DEFAULT */
+  int buffer_sizes[2]; /* of the kernel, by cnet_buffer, as the script has asked; 0: as the system has them */
 };
 
 extern const cnet_class cnet_socket_class;
