@@ -423,6 +423,38 @@ describe("net.useLuv", function()
     end
   end)
 
+  for _, runner in ipairs(runners) do
+    it("leaves to 'handlerError' what it is for, under " .. runner .. ".run()", function()
+      assert.same({
+        "handlerError\tan error\ttrue", "luv: timer", "handlerError\tin a tick\ttrue", "closed",
+      }, lines_of(BEGIN .. [[
+        local server, turn = nil, 0
+        server = net.createServer(function(socket)
+          turn = turn + 1
+          if turn == 1 then error("an error", 0) end
+          socket:end_("x", function() error("in a tick", 0) end)
+        end)
+        server:on("handlerError", function(err, socket) print("handlerError", err, socket.server == server) end)
+        server:on("close", function() print "closed" end)
+        local function visit(done)
+          local client = net.connect(server:address().port, "127.0.0.1")
+          client:on("error", function() end):on("close", done):resume()
+        end
+        server:listen(0, "127.0.0.1", function()
+          visit(function()
+            local timer = uv.new_timer()
+            timer:start(1, 0, function()
+              timer:close()
+              print "luv: timer"
+              visit(function() server:close() end)
+            end)
+          end)
+        end)
+        ]] .. runner .. [[.run()
+      ]]))
+    end)
+  end
+
   it("takes the channel of a forked child over", function()
     local child = support.file(("package.cpath = %q "):format(support.absolute(package.cpath)) .. BEGIN .. [[
       net.process:on("message", function(message, server)

@@ -106,8 +106,8 @@ describe("net.strict", function()
 
     it("one like no other tells which there are", function()
       local server = emitters["net.Server"]
-      assert.equal("net.strict: net.Server has no event 'recieve': it has close, connection, drop, listening, " ..
-        "error, newListener, removeListener", message(server.on, server, "recieve", ignore))
+      assert.equal("net.strict: net.Server has no event 'recieve': it has close, connection, drop, handlerError, " ..
+        "listening, error, newListener, removeListener", message(server.on, server, "recieve", ignore))
       for _, strange in ipairs { "", "\0", "data\0", ("x"):rep(1000), "\255", "%s%d" } do
         assert.matches("^net%.strict: net%.Socket has no event .*: it has close,",
           message(emitters["net.Socket"].on, emitters["net.Socket"], strange, ignore))

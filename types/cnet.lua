@@ -334,12 +334,20 @@ function EventEmitter:getMaxListeners() end
 ---@field on fun(self: net.Server, event: "error", listener: fun(err: net.Error)): net.Server
 ---A client was let go: `info.reason` says why.
 ---@field on fun(self: net.Server, event: "drop", listener: fun(info: net.DropInfo)): net.Server
+---A listener of one of the server's sockets has raised an error that nothing caught: one of 'connection' for that
+---socket or a callback of `write`, `end_` and the like too; or an 'error' of the socket had no listener. With this
+---listener such an error does not leave `net.run()`: the other listeners of that event are not called, the socket is
+---destroyed once this one returns, and everything else goes on. `net.run`'s handler has had the error first. What a
+---`net.setTimeout` or `net.nextTick` of the script raises leaves `net.run()` as ever, and what this listener raises
+---too. Not in Node.
+---@field on fun(self: net.Server, event: "handlerError", listener: fun(err: any, socket: net.Socket)): net.Server
 ---@field on fun(self: net.Server, event: any, listener: fun(...: any)): net.Server
 ---@field once fun(self: net.Server, event: "listening", listener: fun()): net.Server
 ---@field once fun(self: net.Server, event: "connection", listener: fun(socket: net.Socket)): net.Server
 ---@field once fun(self: net.Server, event: "close", listener: fun()): net.Server
 ---@field once fun(self: net.Server, event: "error", listener: fun(err: net.Error)): net.Server
 ---@field once fun(self: net.Server, event: "drop", listener: fun(info: net.DropInfo)): net.Server
+---@field once fun(self: net.Server, event: "handlerError", listener: fun(err: any, socket: net.Socket)): net.Server
 ---@field once fun(self: net.Server, event: any, listener: fun(...: any)): net.Server
 ---Does it listen? Read-only. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#serverlistening)
 ---@field listening boolean

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/blame.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/protect.h"
@@ -93,13 +94,12 @@ static bool in_finalizer(lua_State *L) {
   return false;
 }
 
-/* The handler, or nil, is on top of the main thread's stack. */
-static void set_up_on_luv(cnet_runtime *rt) {
+/* The handler, or nil, is on top of the main thread's stack. Not everybody who wants it can see that. */
+static void set_handler(cnet_runtime *rt) {
   cnet_runtime_push(rt->L);
   lua_pushvalue(rt->L, -2);
   lua_setiuservalue(rt->L, -2, CNET_RUNTIME_HANDLER);
   lua_pop(rt->L, 1);
-  cnet_runtime_want_ticker(rt, false);
 }
 
 static int net_run(lua_State *L) {
@@ -124,11 +124,15 @@ static int net_run(lua_State *L) {
   if (!rt->entry) cnet_protect_init(L, rt);
   lua_settop(L, 2);
   top = lua_gettop(rt->L);
-  if (!lua_checkstack(rt->L, LUA_MINSTACK + 2)) return luaL_error(L, "stack overflow");
+  if (!lua_checkstack(rt->L, LUA_MINSTACK + 3)) return luaL_error(L, "stack overflow");
   lua_pushvalue(L, handler);
   if (L != rt->L) lua_xmove(L, rt->L, 1);
-  rt->turn.handler = lua_isfunction(rt->L, -1) ? lua_gettop(rt->L) : 0;
-  if (rt->luv.guard) set_up_on_luv(rt);
+  rt->turn.script_handler = lua_isfunction(rt->L, -1) ? lua_gettop(rt->L) : 0;
+  set_handler(rt);
+  lua_rawgeti(rt->L, LUA_REGISTRYINDEX, rt->blame.on_error);
+  rt->turn.blame_handler = lua_gettop(rt->L);
+  cnet_blame_choose_handler(rt);
+  if (rt->luv.guard) cnet_runtime_want_ticker(rt, false);
   rt->turn.running = rt->turn.ever_ran = true;
   rt->turn.stopped = rt->turn.failed = false;
   cnet_interrupt_arm(rt);
@@ -140,7 +144,9 @@ static int net_run(lua_State *L) {
   }
   cnet_interrupt_disarm(rt);
   rt->turn.running = rt->turn.stopped = false;
-  rt->turn.handler = 0;
+  rt->turn.handler = rt->turn.script_handler = rt->turn.blame_handler = 0;
+  lua_pushnil(rt->L);
+  set_handler(rt);
   lua_settop(rt->L, rt->L == L ? 2 : top);
   if (rt->luv.guard && cnet_runtime_has_left(rt)) cnet_runtime_want_ticker(rt, true);
   if (rt->turn.failed) {

@@ -73,7 +73,9 @@ typedef struct {
   cnet_raised raised; /* what raised the error that net.run ended with */
   cnet_phase phase;   /* of the callback that runs, or ran last */
   cnet_phase resume_phase;
-  int handler; /* stack index of net.run's message handler, 0 for none */
+  int handler;        /* stack index of the message handler that is used, 0 for none: one of the two that follow */
+  int script_handler; /* that of net.run's, 0 for none */
+  int blame_handler;  /* that of the one that looks for who is to blame; see protect.c */
 } cnet_turn;
 
 /* See pins.h. The places given out are 1 .. last_place, but for those that are free. */
@@ -119,6 +121,15 @@ typedef struct {
   int (*pcall)(lua_State *L, int nargs, int nresults, int flags); /* how luv calls its callbacks */
 } cnet_luv;
 
+/* Whose error it is that was raised; see blame.h. */
+typedef struct {
+  int on_error;        /* registry reference: the message handler that looks for the owner */
+  bool looked, blamed; /* an error has an owner */
+  bool telling;        /* the owner hears of it */
+  int answering;       /* how many there are that want to hear of errors */
+  const struct cnet_blame_ops *ops;
+} cnet_blame;
+
 struct cnet_runtime {
   uv_loop_t *loop;
   lua_State *L;   /* the main thread; a coroutine that called us may be gone */
@@ -140,12 +151,20 @@ struct cnet_runtime {
   cnet_immediate_queue immediates;
   cnet_timer_queue timers;
   cnet_luv luv;
+  cnet_blame blame;
   cnet_rooms rooms;                                   /* what each room has of its own */
   const struct cnet_class *classes[CNET_CLASS_LIMIT]; /* by id; see class.h */
 };
 
 /* User values of the runtime's userdata: an error on its way to net.run, net.run's message handler, the read buffer. */
-enum { CNET_RUNTIME_ERROR = 1, CNET_RUNTIME_HANDLER, CNET_RUNTIME_BUFFER, CNET_RUNTIME_USERVALUES = 3 };
+enum {
+  CNET_RUNTIME_ERROR = 1,
+  CNET_RUNTIME_HANDLER,
+  CNET_RUNTIME_BUFFER,
+  CNET_RUNTIME_LISTENER, /* see blame.c: the object whose listener was called last, and the one that is blamed */
+  CNET_RUNTIME_BLAMED,
+  CNET_RUNTIME_USERVALUES = CNET_RUNTIME_BLAMED
+};
 
 /* The runtime of this state, made when first asked for. Leaves nothing on the stack. */
 cnet_runtime *cnet_runtime_open(lua_State *L);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/args.h"
+#include "core/blame.h"
 #include "core/error.h"
 #include "core/strict.h"
 
@@ -161,7 +162,7 @@ static void call_listener(lua_State *L, cnet_runtime *rt, int self, int fn, int 
   if (!foreign) set_heard(L, rt, self); /* it may be one of ours, and ask whose event this is */
   lua_pushvalue(L, fn);
   for (i = 0; i < nargs; i++) lua_pushvalue(L, first + i);
-  lua_call(L, nargs, 0);
+  cnet_blame_call(L, rt, self, nargs);
   if (!foreign) set_heard(L, rt, 0);
 }
 
@@ -184,6 +185,11 @@ static bool emit(lua_State *L, cnet_runtime *rt, int self, int nargs) {
   return type != LUA_TNIL;
 }
 
+static int raise_unhandled(lua_State *L) {
+  lua_settop(L, 1);
+  return cnet_error_raise_unhandled(L);
+}
+
 /* An 'error': the monitors hear it first, and it is raised if nobody else does. */
 static bool emit_error(lua_State *L, cnet_runtime *rt, int self, int nargs) {
   int name = lua_gettop(L) - nargs, i;
@@ -199,7 +205,9 @@ static bool emit_error(lua_State *L, cnet_runtime *rt, int self, int nargs) {
   if (push_entry(L, self, name) == LUA_TNIL) {
     if (nargs == 0) lua_pushnil(L);
     lua_settop(L, name + 1);
-    cnet_error_raise_unhandled(L);
+    lua_pushcfunction(L, raise_unhandled);
+    lua_insert(L, -2);
+    cnet_blame_call(L, rt, self, 1);
   }
   lua_pop(L, 1);
   return emit(L, rt, self, nargs);
@@ -220,7 +228,7 @@ bool cnet_emit_hot(lua_State *L, int self, const cnet_class *class) {
     return cnet_emit(L, self, class->hot_event, 1);
   }
   lua_insert(L, -2);
-  lua_call(L, 1, 0);
+  cnet_blame_call(L, ((cnet_object *)lua_touserdata(L, self))->rt, self, 1);
   return true;
 }
 

@@ -1,6 +1,7 @@
 #include "server/connections.h"
 
 #include "core/args.h"
+#include "core/blame.h"
 #include "core/error.h"
 #include "core/pins.h"
 #include "core/ticks.h"
@@ -96,7 +97,12 @@ static bool is_blocked(lua_State *L, int self, cnet_socket *socket) {
 
 bool cnet_server_is_full(const cnet_server *s) { return s->group.count >= s->max_connections; }
 
-/* The socket of a new client is on top. */
+static int emit_connection(lua_State *L) { /* (server, socket) */
+  cnet_emit(L, 1, "connection", 1);
+  return 0;
+}
+
+/* The socket of a new client is on top, which answers for its 'connection'. */
 static void welcome(lua_State *L, int self) {
   cnet_socket *socket = cnet_socket_at(L, -1);
   if (is_blocked(L, self, socket)) {
@@ -104,7 +110,11 @@ static void welcome(lua_State *L, int self) {
     cnet_stream_destroy(L, &socket->stream, lua_gettop(L), 0);
     tell_of_drop(L, self, &who, "blockList");
   } else {
-    cnet_emit(L, self, "connection", 1);
+    int client = lua_gettop(L);
+    lua_pushcfunction(L, emit_connection);
+    lua_pushvalue(L, self);
+    lua_pushvalue(L, client);
+    cnet_blame_call(L, cnet_stream_runtime(&socket->stream), client, 2);
   }
 }
 

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/strict.h"
 #include "handle/options.h"
+#include "server/errors.h"
 #include "server/holders.h"
 #include "server/listening.h"
 #include "text/block_list.h"
@@ -255,6 +256,7 @@ static int construct(lua_State *L) {
 static int server_gc(lua_State *L) {
   cnet_server *s = lua_touserdata(L, 1);
   s->collected = true;
+  cnet_server_errors_finalize(s);
   cnet_handle_finalize(s->emitter.object.rt, &s->handle);
   cnet_timer_stop(&s->remote_ref);
   return 0;
@@ -314,7 +316,7 @@ static const cnet_member members[] = {
 
 static const cnet_member *const more[] = {cnet_server_connections_members, cnet_server_holders_members, NULL};
 
-static const char events[] = "close connection drop listening";
+static const char events[] = "close connection drop handlerError listening";
 
 const cnet_class cnet_server_class = {.id = CNET_SERVER,
                                       .events = events,
@@ -325,7 +327,8 @@ const cnet_class cnet_server_class = {.id = CNET_SERVER,
                                       .construct = construct,
                                       .gc = server_gc,
                                       .tostring = server_tostring,
-                                      .close = server_close};
+                                      .close = server_close,
+                                      .on_listeners = cnet_server_errors_on_listeners};
 
 static int net_create_server(lua_State *L) {
   cnet_runtime_check(L, cnet_runtime_of(L));
@@ -334,6 +337,7 @@ static int net_create_server(lua_State *L) {
 
 void cnet_server_register(lua_State *L) {
   static const luaL_Reg functions[] = {{"createServer", net_create_server}, {NULL, NULL}};
+  cnet_server_errors_register(L);
   cnet_class_define(L, &cnet_server_class);
   lua_setfield(L, -2, "Server");
   cnet_runtime_set_functions(L, functions);

@@ -262,9 +262,7 @@ static void check_chunk(lua_State *L, int chunk, int encoding, cnet_encoding def
 static bool write_after_fin(lua_State *L, cnet_socket *s, int callback) {
   cnet_error_push(L, "Error", "EPIPE", "This socket has been ended by the other party");
   if (callback) {
-    lua_pushvalue(L, callback);
-    lua_pushvalue(L, -2);
-    cnet_tick(L, cnet_stream_runtime(&s->stream), 1);
+    cnet_writable_tick_callback(L, &s->stream, 1, callback, lua_gettop(L));
   }
   cnet_stream_destroy_top(L, &s->stream, 1);
   return false;

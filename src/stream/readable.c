@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/args.h"
+#include "core/blame.h"
 #include "core/error.h"
 #include "core/received.h"
 #include "core/ticks.h"
@@ -127,7 +128,7 @@ bool cnet_readable_push(lua_State *L, cnet_stream *s, int self, const char *data
     s->state |= CNET_R_DID_READ;
     if (type == LUA_TFUNCTION) {
       lua_pushlstring(L, data, size);
-      lua_call(L, 1, 0);
+      cnet_blame_call(L, cnet_stream_runtime(s), self, 1);
       go_on(L, s, self);
       return can_push_more(s);
     }

@@ -1,5 +1,6 @@
 #include "stream/writable.h"
 
+#include "core/blame.h"
 #include "core/error.h"
 #include "core/ticks.h"
 
@@ -9,34 +10,42 @@ static void finish_maybe(lua_State *L, cnet_stream *s, int self, bool sync);
 /* ---- callbacks ---- */
 
 /* Calls the function at index fn with the error at index err, or with nil. */
-static void call_callback(lua_State *L, int fn, int err) {
+static void call_callback(lua_State *L, cnet_stream *s, int self, int fn, int err) {
   lua_pushvalue(L, fn);
   if (err) {
     lua_pushvalue(L, err);
   } else {
     lua_pushnil(L);
   }
-  lua_call(L, 1, 0);
+  cnet_blame_call(L, cnet_stream_runtime(s), self, 1);
 }
 
 /* The same for the callbacks of several writes that went out together. */
-static void call_callbacks(lua_State *L, int callback, int err) {
+static void call_callbacks(lua_State *L, cnet_stream *s, int self, int callback, int err) {
   if (lua_isfunction(L, callback)) {
-    call_callback(L, callback, err);
+    call_callback(L, s, self, callback, err);
   } else if (lua_istable(L, callback)) {
     lua_Integer i, n = (lua_Integer)lua_rawlen(L, callback);
     for (i = 1; i <= n; i++) {
       lua_rawgeti(L, callback, i);
-      if (lua_isfunction(L, -1)) call_callback(L, lua_gettop(L), err);
+      if (lua_isfunction(L, -1)) call_callback(L, s, self, lua_gettop(L), err);
       lua_pop(L, 1);
     }
   }
 }
 
-static void tick_callback(lua_State *L, cnet_runtime *rt, int callback, int err) {
+static int tick_call(lua_State *L) { /* (stream, callback, err) */
+  lua_settop(L, 3);
+  call_callback(L, lua_touserdata(L, 1), 1, 2, 3);
+  return 0;
+}
+
+void cnet_writable_tick_callback(lua_State *L, cnet_stream *s, int self, int callback, int err) {
+  lua_pushcfunction(L, tick_call);
+  lua_pushvalue(L, self);
   lua_pushvalue(L, callback);
   lua_pushvalue(L, err);
-  cnet_tick(L, rt, 1);
+  cnet_tick(L, cnet_stream_runtime(s), 3);
 }
 
 /* Pushes the error that waiting callbacks get: the stream's own, or ERR_STREAM_DESTROYED. */
@@ -54,7 +63,7 @@ static void call_finished_callbacks(lua_State *L, cnet_stream *s, int self) {
     lua_pushnil(L);
     cnet_class_set_slot(L, self, CNET_SLOT_ON_FINISHED);
     s->wstate &= ~(unsigned)CNET_W_ON_FINISHED;
-    call_callbacks(L, err + 1, err);
+    call_callbacks(L, s, self, err + 1, err);
   }
   lua_settop(L, err - 1);
 }
@@ -127,7 +136,7 @@ static void error_buffer(lua_State *L, cnet_stream *s, int self) {
       s->pendingcb--;
       if (lua_isfunction(L, top + 3)) {
         push_cause(L, s, self, "write");
-        call_callback(L, top + 3, top + 4);
+        call_callback(L, s, self, top + 3, top + 4);
       }
       lua_settop(L, top + 1);
     }
@@ -291,7 +300,7 @@ static void after_write(lua_State *L, cnet_stream *s, int self, lua_Integer coun
   }
   while (count-- > 0) {
     s->pendingcb--;
-    if (callback) call_callbacks(L, callback, 0);
+    if (callback) call_callbacks(L, s, self, callback, 0);
   }
   if (s->state & CNET_DESTROYED) error_buffer(L, s, self);
   if (s->wstate & CNET_W_ENDING) finish_maybe(L, s, self, true);
@@ -316,7 +325,7 @@ static int tick_after_writes(lua_State *L) {
 
 static void on_write_error(lua_State *L, cnet_stream *s, int self, int err, int callback) {
   s->pendingcb--;
-  call_callbacks(L, callback, err);
+  call_callbacks(L, s, self, callback, err);
   error_buffer(L, s, self);
   cnet_stream_destroy(L, s, self, err);
 }
@@ -414,7 +423,7 @@ static void refuse_write(lua_State *L, cnet_stream *s, int self, int callback) {
   } else {
     cnet_error_push(L, "Error", "ERR_STREAM_DESTROYED", "Cannot call write after a stream was destroyed");
   }
-  if (callback) tick_callback(L, cnet_stream_runtime(s), callback, lua_gettop(L));
+  if (callback) cnet_writable_tick_callback(L, s, self, callback, lua_gettop(L));
   cnet_stream_destroy(L, s, self, lua_gettop(L));
 }
 
@@ -553,9 +562,9 @@ static void when_finished(lua_State *L, cnet_stream *s, int self, int callback, 
   if (!refused && !(s->wstate & CNET_W_FINISHED)) cnet_class_slot_table(L, self, CNET_SLOT_ON_FINISHED);
   if (!refused && (s->state & CNET_ERRORED)) {
     push_cause(L, s, self, "end");
-    tick_callback(L, cnet_stream_runtime(s), callback, lua_gettop(L));
+    cnet_writable_tick_callback(L, s, self, callback, lua_gettop(L));
   } else if (refused || (s->wstate & CNET_W_FINISHED)) {
-    tick_callback(L, cnet_stream_runtime(s), callback, err);
+    cnet_writable_tick_callback(L, s, self, callback, err);
   } else {
     lua_pushvalue(L, callback);
     lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);

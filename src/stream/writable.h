@@ -19,6 +19,8 @@ void cnet_writable_flush(lua_State *L, cnet_stream *s);
 bool cnet_writable_write_through(lua_State *L, cnet_stream *s, int self, int chunk, int callback);
 /* end_: chunk and callback are indexes or 0. */
 void cnet_writable_end(lua_State *L, cnet_stream *s, int self, int chunk, int callback);
+/* Calls a callback of one of its methods in a tick, with the error at index err. */
+void cnet_writable_tick_callback(lua_State *L, cnet_stream *s, int self, int callback, int err);
 bool cnet_writable_is_writable(const cnet_stream *s);
 int cnet_writable_tick_error_buffer(lua_State *L);
 /* The socket connects again: what still waits of its last life is not written any more, and its callbacks hear so. */
