@@ -1533,6 +1533,9 @@ describe("a socket with a blockList", function()
     blocked:on("error", function(e) err = e end)
     support.run()
     assert.equal("ERR_IP_BLOCKED", err.code)
+  end)
+end)
+
 describe("connect with an address where the path belongs", function()
   after_each(support.clean)
 

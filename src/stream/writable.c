@@ -156,14 +156,14 @@ int cnet_writable_tick_error_buffer(lua_State *L) {
 /* ---- another life ---- */
 
 /* The callback, or each of the array, at index callback gets the error at index err in a tick. */
-static void tick_callbacks(lua_State *L, cnet_runtime *rt, int callback, int err) {
+static void tick_callbacks(lua_State *L, cnet_stream *s, int self, int callback, int err) {
   if (lua_isfunction(L, callback)) {
-    tick_callback(L, rt, callback, err);
+    cnet_writable_tick_callback(L, s, self, callback, err);
   } else if (lua_istable(L, callback)) {
     lua_Integer i, n = (lua_Integer)lua_rawlen(L, callback);
     for (i = 1; i <= n; i++) {
       lua_rawgeti(L, callback, i);
-      if (lua_isfunction(L, -1)) tick_callback(L, rt, lua_gettop(L), err);
+      if (lua_isfunction(L, -1)) cnet_writable_tick_callback(L, s, self, lua_gettop(L), err);
       lua_pop(L, 1);
     }
   }
@@ -174,7 +174,7 @@ void cnet_writable_give_up(lua_State *L, cnet_stream *s, int self, int err) {
   luaL_checkstack(L, 8, NULL);
   if (s->wstate & CNET_W_WRITE_CALLBACK) {
     cnet_class_slot(L, self, CNET_SLOT_WRITE_CALLBACK);
-    tick_callbacks(L, cnet_stream_runtime(s), top + 1, err);
+    tick_callbacks(L, s, self, top + 1, err);
     lua_pushnil(L);
     cnet_class_set_slot(L, self, CNET_SLOT_WRITE_CALLBACK);
   }
@@ -189,12 +189,11 @@ void cnet_writable_give_up(lua_State *L, cnet_stream *s, int self, int err) {
 
 void cnet_writable_renew(lua_State *L, cnet_stream *s, int self) {
   int top = lua_gettop(L);
-  cnet_runtime *rt = cnet_stream_runtime(s);
   while ((s->wstate & CNET_W_BUFFERED) && s->w_first <= s->w_last) {
     cnet_class_slot(L, self, CNET_SLOT_WRITE_BUFFER);
     push_buffered(L, top + 1, s->w_first);
     push_cause(L, s, self, "write");
-    tick_callbacks(L, rt, top + 3, top + 4);
+    tick_callbacks(L, s, self, top + 3, top + 4);
     s->w_length -= lua_rawlen(L, top + 2);
     s->w_first++;
     s->pendingcb--;
@@ -203,7 +202,7 @@ void cnet_writable_renew(lua_State *L, cnet_stream *s, int self) {
   if (s->wstate & CNET_W_ON_FINISHED) {
     cnet_class_slot(L, self, CNET_SLOT_ON_FINISHED);
     push_cause(L, s, self, "end");
-    tick_callbacks(L, rt, top + 1, top + 2);
+    tick_callbacks(L, s, self, top + 1, top + 2);
     lua_pushnil(L);
     cnet_class_set_slot(L, self, CNET_SLOT_ON_FINISHED);
     s->wstate &= ~(unsigned)CNET_W_ON_FINISHED;
