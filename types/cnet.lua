@@ -306,7 +306,7 @@ function EventEmitter:getMaxListeners() end
 ---@class net.FdHandle
 ---@field fd integer
 
----Of 'drop': who was let go, and why. The addresses are nil on a Unix socket, and where the kernel could not tell.
+---Of 'drop': who was dropped, and why. The addresses are nil where the kernel could not tell.
 ---@class net.DropInfo
 ---There were `maxConnections` already, or the server's `blockList` has the address. Not in Node.
 ---@field reason "maxConnections"|"blockList"
@@ -333,7 +333,7 @@ function EventEmitter:getMaxListeners() end
 ---It could not listen ('close' follows), or could not accept a client (it goes on). Unheard, it leaves `net.run()`.
 ---@field on fun(self: net.Server, event: "error", listener: fun(err: net.Error)): net.Server
 ---A client was let go: `info.reason` says why.
----@field on fun(self: net.Server, event: "drop", listener: fun(info: net.DropInfo)): net.Server
+---@field on fun(self: net.Server, event: "drop", listener: fun(info?: net.DropInfo)): net.Server
 ---A listener of one of the server's sockets has raised an error that nothing caught: one of 'connection' for that
 ---socket or a callback of `write`, `end_` and the like too; or an 'error' of the socket had no listener. With this
 ---listener such an error does not leave `net.run()`: the other listeners of that event are not called, the socket is
@@ -346,7 +346,7 @@ function EventEmitter:getMaxListeners() end
 ---@field once fun(self: net.Server, event: "connection", listener: fun(socket: net.Socket)): net.Server
 ---@field once fun(self: net.Server, event: "close", listener: fun()): net.Server
 ---@field once fun(self: net.Server, event: "error", listener: fun(err: net.Error)): net.Server
----@field once fun(self: net.Server, event: "drop", listener: fun(info: net.DropInfo)): net.Server
+---@field once fun(self: net.Server, event: "drop", listener: fun(info?: net.DropInfo)): net.Server
 ---@field once fun(self: net.Server, event: "handlerError", listener: fun(err: any, socket: net.Socket)): net.Server
 ---@field once fun(self: net.Server, event: any, listener: fun(...: any)): net.Server
 ---Does it listen? Read-only. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#serverlistening)

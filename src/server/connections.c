@@ -62,16 +62,17 @@ static dropped look_at(cnet_handle *client) {
   return d;
 }
 
+/* As in Node there is nothing to tell of a client of a Unix socket: the limit is the only reason there. */
 static void tell_of_drop(lua_State *L, int self, const dropped *who, const char *reason) {
   int data = lua_gettop(L) + 1;
-  lua_createtable(L, 0, 7);
   if (who->tcp) {
+    lua_createtable(L, 0, 7);
     set_endpoint(L, data, "local", &who->local);
     set_endpoint(L, data, "remote", &who->remote);
+    lua_pushstring(L, reason);
+    lua_setfield(L, data, "reason");
   }
-  lua_pushstring(L, reason);
-  lua_setfield(L, data, "reason");
-  cnet_emit(L, self, "drop", 1);
+  cnet_emit(L, self, "drop", who->tcp ? 1 : 0);
 }
 
 /* The limit is reached: the client is let go. */
