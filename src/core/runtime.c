@@ -215,6 +215,7 @@ void cnet_runtime_close(cnet_runtime *rt) {
   events_drop(&rt->events.due);
   if (rt->loop_ops) rt->loop_ops->on_close(rt);
   cnet_rooms_close(&rt->rooms); /* before the descriptors: see os/socket_file.h */
+  rt->gathered = NULL;
   if (rt->turn.in_loop && !rt->luv.guard) {
     walk_ours(rt, close_descriptor, NULL);
     leave_to_the_exit(rt->memory);

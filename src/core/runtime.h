@@ -144,6 +144,7 @@ struct cnet_runtime {
   char *read_buffer;
   /* Sends what is gathered, NULL while nothing is; without Lua if L is NULL. See gather.h. */
   void (*flush)(lua_State *L, cnet_runtime *rt);
+  void *gathered; /* its room's state, once it was made: each message needs it */
   cnet_turn turn;
   cnet_pins pins;
   cnet_tick_queue ticks;

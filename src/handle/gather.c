@@ -20,7 +20,7 @@ static const cnet_room room = {sizeof(gathered), NULL};
 /* The end of a callback, or somebody who cannot wait for it. What comes of a write that fails comes in a tick, which
  * Node queues inside write(). */
 static void flush(lua_State *L, cnet_runtime *rt) {
-  gathered *g = cnet_rooms_find(&rt->rooms, &room);
+  gathered *g = rt->gathered;
   cnet_handle *h = g->handle;
   size_t size = g->size;
   lua_Integer tick = g->tick, last = rt->ticks.tail;
@@ -41,7 +41,7 @@ bool cnet_gather(lua_State *L, cnet_handle *h, const char *data, size_t size, si
   cnet_runtime *rt = h->rt;
   gathered *g;
   if (!rt->turn.in_body) return false;
-  g = cnet_rooms_get(&rt->rooms, &room);
+  g = rt->gathered ? rt->gathered : (rt->gathered = cnet_rooms_get(&rt->rooms, &room));
   if (!g) return false;
   if (rt->flush && (g->handle != h || g->size + size > CAPACITY || g->size + size >= high_water_mark || size > LONGEST))
     flush(L, rt);
