@@ -42,18 +42,19 @@ struct cnet_handle {
   cnet_event event; /* a connection put off, or the close */
   cnet_handle_closed on_closed;
   int closed_flag;
-  size_t holders;         /* servers and sockets: a script may let any number of them share it */
-  size_t loans;           /* to writes that carry it to another process */
-  size_t servers, pauses; /* servers that listen with it; how many of them are paused */
-  cnet_event *connecting; /* to a path: the request under way */
-  int kept_error;         /* see cnet_handle_keep_error */
-  bool client_waits;      /* while all are paused: one that libuv has accepted */
+  int kept_error; /* see cnet_handle_keep_error */
+  /* Each counts objects of some hundred bytes that are alive: no memory has 2^32 of them. */
+  uint32_t holders;         /* servers and sockets: a script may let any number of them share it */
+  uint32_t loans;           /* to writes that carry it to another process */
+  uint32_t servers, pauses; /* servers that listen with it; how many of them are paused */
+  cnet_event *connecting;   /* to a path: the request under way */
   /* what each message needs, next to what libuv needs for it */
   unsigned char kind, life; /* a cnet_handle_kind, a cnet_handle_life */
   bool reading;
   bool held;                     /* bytes came while no Lua may run: they are still in the kernel */
   bool no_delay : 1, pushes : 1; /* TCP_NODELAY: what its owner said, and that a long write has set it */
   bool owns_file : 1;            /* among the runtime's socket files */
+  bool client_waits : 1;         /* while all servers are paused: one that libuv has accepted */
   int fd;                        /* once it was asked for; see handle/gather.c */
   int place;                     /* of its object among the pins, 0 while it is not pinned */
   cnet_runtime *rt;

@@ -47,7 +47,7 @@ struct cnet_socket {
   bool reset_and_close, aborted;
   bool final_waits; /* for the connection, with what ends the writing side */
   bool end_kept;    /* ended before it ever connected: the peer is told once it does */
-  lua_Integer life; /* how often it was destroyed and began to connect again */
+  uint32_t life;    /* how often it was destroyed and began to connect again; only ever compared with a recent one */
   bool unrefed;     /* as the script said of the handle, or of the next one */
   bool no_delay, keep_alive;
   bool collected;        /* its __gc has run, and will not run again; a finalizer older than it may still have it */

@@ -105,7 +105,8 @@ struct cnet_stream {
   size_t r_offset;                              /* bytes of the first buffered string that were read already */
   const cnet_stream_ops *ops;
   unsigned state, wstate;
-  lua_Integer corked, pendingcb;
+  uint32_t corked;    /* no more than UINT32_MAX: the script that corks as often never uncorks */
+  uint32_t pendingcb; /* each of a write that is kept in memory */
   size_t r_length, r_high_water_mark;
   size_t w_length, w_high_water_mark, w_writing; /* w_writing: bytes of the write in flight */
   unsigned char default_encoding;                /* of write() without one: a cnet_encoding */

@@ -255,7 +255,7 @@ static void write_all(lua_State *L, cnet_stream *s, int self, int buffer) {
     }
     lua_rawseti(L, chunks, i);
   }
-  s->pendingcb -= n - 1;
+  s->pendingcb -= (uint32_t)(n - 1); /* of n that are kept in memory */
   do_write(L, s, self, s->w_length, chunks, noop ? 0 : callbacks);
   if (s->w_last > last) {
     s->w_first = last + 1;
@@ -467,7 +467,7 @@ bool cnet_writable_write_through(lua_State *L, cnet_stream *s, int self, int chu
 int cnet_writable_method_cork(lua_State *L) {
   cnet_stream *s = cnet_class_self(L, CNET_SOCKET);
   cnet_writable_flush(L, s);
-  s->corked++;
+  if (s->corked < UINT32_MAX) s->corked++;
   return 0;
 }
 
