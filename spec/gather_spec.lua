@@ -72,6 +72,27 @@ for kind in pairs(sockets.kinds) do
       end))
     end)
 
+    it("that the kernel does not take at once are not lost when another handle closes meanwhile", function()
+      local client, socket = sockets.pair { kind = kind, server = { highWaterMark = 1 << 30 } }
+      local got = sockets.count(client)
+      client:pause()
+      local busy = sockets.server()
+      local length = 0
+      socket:once("data", function()
+        for _ = 1, 8000 do
+          socket:write(("x"):rep(1500))
+          length = length + 1500
+          net.createServer():on("error", function() end):listen(busy:address().port)
+        end
+        busy:close()
+        socket:end_()
+        client:resume()
+      end)
+      client:write "go"
+      support.run()
+      assert.equal(length, got.length)
+    end)
+
     it("are read before destroySoon", function()
       assert.equal("12", written(kind, function(socket)
         socket:write "1"

@@ -28,6 +28,7 @@ static void flush(lua_State *L, cnet_runtime *rt) {
   rt->flush = NULL;
   g->handle = NULL;
   g->size = 0;
+  h->gathered = false;
   if (sent == (ssize_t)size || !h->owner || !L) return;
   luaL_checkstack(L, 10, NULL);
   cnet_handle_push_object(L, h);
@@ -52,6 +53,7 @@ bool cnet_gather(lua_State *L, cnet_handle *h, const char *data, size_t size, si
   memcpy(g->bytes + g->size, data, size);
   g->size += size;
   g->handle = h;
+  h->gathered = true;
   rt->flush = flush;
   return true;
 }

@@ -221,8 +221,8 @@ bool cnet_handle_close_reset(lua_State *L, cnet_handle *h, cnet_handle_closed cl
 }
 
 void cnet_handle_abandon(cnet_handle *h) {
-  if (h->rt->flush) h->rt->flush(NULL, h->rt); /* lua_close inside a callback that wrote */
   if (--h->holders > 0) return;
+  if (h->gathered) h->rt->flush(NULL, h->rt); /* lua_close inside a callback that wrote */
   h->owner = NULL;
   if (cnet_handle_is_closing(h)) {
     free_if_unheld(h);

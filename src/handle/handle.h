@@ -55,6 +55,7 @@ struct cnet_handle {
   bool no_delay : 1, pushes : 1; /* TCP_NODELAY: what its owner said, and that a long write has set it */
   bool owns_file : 1;            /* among the runtime's socket files */
   bool client_waits : 1;         /* while all servers are paused: one that libuv has accepted */
+  bool gathered : 1;             /* bytes for it wait: see handle/gather.h */
   int fd;                        /* once it was asked for; see handle/gather.c */
   int place;                     /* of its object among the pins, 0 while it is not pinned */
   cnet_runtime *rt;
