@@ -2,6 +2,7 @@
 
 local support = require "spec.support"
 local clusters = require "spec.support.clusters"
+local node = require "spec.support.node"
 
 after_each(support.clean)
 
@@ -67,15 +68,21 @@ local NODE_PRELUDE = [[
   const getMany = (n, port, done, got = {}) => n === 0 ? done(got) :
     get(port, (text) => { got[text] = (got[text] || 0) + 1; getMany(n - 1, port, done, got); });
   const listening = (n, fn) => cluster.on('listening', (worker, address) => { if (--n === 0) fn(address); });
+  // Once it has sent a handle, a channel does not keep Node's loop alive: without this, 'disconnect' may be missing
+  // where 'exit' comes first.
+  const alive = setInterval(() => {}, 1000);
+  let left = 0;
+  const over = () => { if (--left === 0) clearInterval(alive); };
+  cluster.on('fork', () => left += 2).on('disconnect', over).on('exit', over);
 ]]
 
 -- Node's primary; in it fork("node" or "lua", env) makes workers.
 local function node_primary(policy, script)
-  local primary, node = support.file(NODE_PRELUDE .. script), support.file(NODE_WORKER)
+  local primary, worker = support.file(NODE_PRELUDE .. script), support.file(NODE_WORKER)
   local lua = support.file(("package.cpath = %q\n"):format(package.cpath) .. LUA_WORKER)
   local preload = os.getenv "LD_PRELOAD" or "" -- a sanitizer's library is for cnet, not for Node
-  local command = "env -u LD_PRELOAD " .. support.timeout .. "node %s %s %s %s '%s' 2>&1"
-  local pipe = io.popen(command:format(primary, node, lua, policy, preload))
+  local command = "env -u LD_PRELOAD " .. support.timeout .. "'%s' %s %s %s %s '%s' 2>&1"
+  local pipe = io.popen(command:format(node.path, primary, worker, lua, policy, preload))
   local lines = {}
   for line in pipe:lines() do lines[#lines + 1] = line end
   assert(pipe:close(), table.concat(lines, "\n"))
@@ -84,25 +91,25 @@ end
 
 -- cnet's primary, with the same fork.
 local function lua_primary(policy, script)
-  local node = support.file(NODE_WORKER)
+  local worker = support.file(NODE_WORKER)
   local lua = support.file(("package.cpath = %q\n"):format(package.cpath) .. LUA_WORKER)
   return clusters.run("", [[
-    local node, lua = arg[1], arg[2]
+    local node, worker, lua = arg[1], arg[2], arg[3]
     local function fork(kind, env)
       cluster.setupPrimary {
-        exec = kind == "lua" and lua or node, execPath = kind == "lua" and "lua5.4" or "node", args = {},
+        exec = kind == "lua" and lua or worker, execPath = kind == "lua" and "lua5.4" or node, args = {},
       }
       env = env or {}
       if kind == "node" then env.LD_PRELOAD = "" end
       return cluster.fork(env)
     end
-  ]] .. script, { policy = policy, args = { node, lua } })
+  ]] .. script, { policy = policy, args = { node.path, worker, lua } })
 end
 
 -- Defines a spec that needs Node.
 local function it_with_node(name, fn)
   it(name, function()
-    if not clusters.has_node then return pending "node is not installed" end
+    if not node.path then return pending(node.missing) end
     fn()
   end)
 end

@@ -3,10 +3,10 @@
 local net = require "cnet"
 local support = require "spec.support"
 local children = require "spec.support.children"
+local node = require "spec.support.node"
 local sockets = require "spec.support.sockets"
 
 local HOST <const> = "127.0.0.1"
-local has_node = os.execute "node --version >/dev/null 2>&1" == true
 
 -- What a child does with what it gets, the same in cnet and in Node. A socket is answered with the child's kind, what
 -- comes on it is told by a message; "end" ends the last one.
@@ -61,6 +61,17 @@ local CHILDREN <const> = {
     });
   ]],
 }
+
+-- Defines a spec that needs Node.
+local function it_with_node(name, fn)
+  it(name, function()
+    if not node.path then return pending(node.missing) end
+    fn()
+  end)
+end
+
+-- What defines a spec with the kind at the other end.
+local function it_at(kind) return kind == "node" and it_with_node or it end
 
 local function fork(kind)
   if kind == "cnet" then return children.fork(CHILDREN.cnet) end
@@ -119,12 +130,7 @@ local function send_socket(child, options, fn, listen)
 end
 
 for _, kind in ipairs { "cnet", "node" } do
-  local function it_there(name, fn)
-    it(name, function()
-      if kind == "node" and not has_node then return pending "node is not installed" end
-      fn()
-    end)
-  end
+  local it_there = it_at(kind)
 
   describe("a server that cnet sends to a child in " .. kind, function()
     after_each(children.clean)
@@ -416,18 +422,12 @@ local function node_parent(script, code)
   local parent = support.file(NODE_PARENT .. script)
   local child = children.script((code or CHILDREN.cnet) .. "\nnet.run()")
   local preload = os.getenv "LD_PRELOAD" or ""
-  local pipe = io.popen(("env -u LD_PRELOAD %s node %s %s '%s' 2>&1"):format(support.timeout, parent, child, preload))
+  local command = "env -u LD_PRELOAD " .. support.timeout .. "'%s' %s %s '%s' 2>&1"
+  local pipe = io.popen(command:format(node.path, parent, child, preload))
   local lines = {}
   for line in pipe:lines() do lines[#lines + 1] = line end
   assert(pipe:close(), table.concat(lines, "\n"))
   return lines
-end
-
-local function it_with_node(name, fn)
-  it(name, function()
-    if not has_node then return pending "node is not installed" end
-    fn()
-  end)
 end
 
 describe("Node's parent", function()
@@ -525,8 +525,7 @@ describe("a handle that a child sends to cnet", function()
   }
 
   for kind, code in pairs(SENDERS) do
-    it("is a server that listens and a socket that is connected: from " .. kind, function()
-      if kind == "node" and not has_node then return pending "node is not installed" end
+    it_at(kind)("is a server that listens and a socket that is connected: from " .. kind, function()
       local log, list = support.recorder()
       local child = kind == "cnet" and children.fork(code) or children.node(code)
       child:on("message", function(message, handle)

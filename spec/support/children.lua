@@ -6,6 +6,7 @@
 
 local net = require "cnet"
 local child_process = require "cnet.child_process"
+local node = require "spec.support.node"
 local support = require "spec.support"
 
 local children = {}
@@ -44,7 +45,7 @@ end
 -- Forks a program of Node, which has `net`; no sanitizer, which is for cnet.
 function children.node(code, args, options)
   options = options or {}
-  options.execPath, options.execArgv = "env", { "-u", "LD_PRELOAD", "node" }
+  options.execPath, options.execArgv = "env", { "-u", "LD_PRELOAD", node.path }
   return children.start(support.file("const net = require('net');" .. code), args, options)
 end
 

@@ -5,8 +5,6 @@ local support = require "spec.support"
 
 local clusters = {}
 
-clusters.has_node = os.execute "node --version >/dev/null 2>&1" == true
-
 -- Both policies: `for _, policy in ipairs(clusters.policies)`.
 clusters.policies = { "rr", "none" }
 
