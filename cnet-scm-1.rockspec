@@ -58,6 +58,7 @@ build = {
             "src/handle/handle.c",
             "src/handle/listen.c",
             "src/handle/native.c",
+            "src/handle/bound_socket.c",
             "src/handle/options.c",
             "src/handle/requests.c",
             "src/os/socket_file.c",

@@ -21,11 +21,14 @@ local function objects()
     process = net.process,
     BlockList = net.BlockList and net.BlockList(),
     SocketAddress = net.SocketAddress and net.SocketAddress(),
+    BoundSocket = net.BoundSocket(),
   }
 end
 
 local classes = {}
-for _, name in ipairs { "EventEmitter", "Server", "Socket", "AbortController", "BlockList", "SocketAddress" } do
+for _, name in ipairs {
+  "EventEmitter", "Server", "Socket", "AbortController", "BlockList", "SocketAddress", "BoundSocket",
+} do
   classes[name] = net[name]
 end
 
@@ -379,6 +382,7 @@ describe("a method", function()
         list[#list + 1] = net.setTimeout(print, 1):close()
         if net.BlockList then list[#list + 1] = net.BlockList() end
         if net.SocketAddress then list[#list + 1] = net.SocketAddress() end
+        list[#list + 1] = net.BoundSocket()
         return list
       end
       local names = {}

@@ -32,6 +32,7 @@ local readers = {
     "socket:setKeepAlive", function(options) net.Socket():setKeepAlive(options) end,
   },
   ["net.PipeOptions"] = { "socket:pipe", function(options) net.Socket():pipe(net.Socket(), options) end },
+  ["net.BoundSocketOptions"] = { "net.BoundSocket", net.BoundSocket },
   ["net.SocketAddressOptions"] = { "net.SocketAddress", net.SocketAddress },
   ["child_process.ForkOptions"] = {
     "child_process.fork", function(options) child_process.fork("/dev/null", nil, options) end,

@@ -287,6 +287,7 @@ describe("finalizers of objects older than the module", function()
         local controller = net.AbortController()
         objects = { net.Server():listen(0), net.Server():listen(0, "localhost"), net.Socket(),
           net.connect(1, "localhost"):on("error", rawlen), net.EventEmitter(), net.BlockList(), net.SocketAddress {},
+          net.BoundSocket(),
           controller, controller.signal, net.process,
           net.setTimeout(rawlen, 1e6), net.setImmediate(rawlen, ""), net.Error "x", cluster,
           child_process.fork("/none", {}, { execPath = "true" }), net.Server():listen(arg[1]) }

@@ -13,6 +13,7 @@
 #include "event/emitter.h"
 #include "event/immediate.h"
 #include "event/timer.h"
+#include "handle/bound_socket.h"
 #include "handle/native.h"
 #include "process/channel.h"
 #include "process/child_process.h"
@@ -48,6 +49,7 @@ int luaopen_cnet(lua_State *L) {
   cnet_immediate_register(L);
   cnet_abort_register(L);
   cnet_native_register(L);
+  cnet_bound_socket_register(L);
   cnet_socket_register(L);
   cnet_connector_register(L);
   cnet_pipe_register(L);

@@ -23,8 +23,9 @@ cause and the cure of each code. A link to Node leads to the page that says more
 local VARIABLES <const> = {
   cnet = "net", ["cnet.cluster"] = "cluster", ["net.EventEmitter"] = "emitter", ["net.Server"] = "server",
   ["net.Socket"] = "socket", ["net.process"] = "net.process", ["net.BlockList"] = "list",
-  ["net.SocketAddress"] = "address", ["net.Native"] = "native", ["net.Channel"] = "channel", Timeout = "timeout",
-  Immediate = "immediate", AbortController = "controller", AbortSignal = "signal",
+  ["net.SocketAddress"] = "address", ["net.Native"] = "native", ["net.BoundSocket"] = "bound",
+  ["net.Channel"] = "channel", Timeout = "timeout", Immediate = "immediate",
+  AbortController = "controller", AbortSignal = "signal",
   ["cnet.child_process"] = "child_process", ChildProcess = "child", ["cluster.Worker"] = "worker",
 }
 

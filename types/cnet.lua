@@ -55,6 +55,7 @@
 ---| "ERR_SOCKET_CLOSED" # the socket has no connection (any more)
 ---| "ERR_SOCKET_CLOSED_BEFORE_CONNECTION" # it was closed before it was connected, with something to write
 ---| "ERR_SOCKET_CONNECTION_TIMEOUT" # no address of a name could be tried
+---| "ERR_SOCKET_HANDLE_ADOPTED" # a net.BoundSocket was used or closed before
 ---| "ERR_STREAM_ALREADY_FINISHED" # `end_` with a callback, after 'finish'
 ---| "ERR_STREAM_DESTROYED" # a write to a socket that is destroyed
 ---| "ERR_STREAM_NULL_VALUES" # `write(nil)`
@@ -284,9 +285,9 @@ function EventEmitter:getMaxListeners() end
 ---@field path? string
 ---A descriptor that is bound or listens already.
 ---@field fd? integer
----A net.Server, a net.Socket, a net.Native or `{ fd = n }`.
----@field handle? net.Server|net.Socket|net.Native|net.FdHandle
----@field _handle? net.Server|net.Socket|net.Native|net.FdHandle the same, as Node's objects have it
+---A net.Server, a net.Socket, a net.BoundSocket, a net.Native or `{ fd = n }`.
+---@field handle? net.Server|net.Socket|net.BoundSocket|net.Native|net.FdHandle
+---@field _handle? net.Server|net.Socket|net.BoundSocket|net.Native|net.FdHandle the same, as Node's objects have it
 ---How many connections the kernel holds until they are accepted. Default 511; the kernel has a limit of its own.
 ---@field backlog? integer|string
 ---In a worker of a cluster: do not share the port with the other workers.
@@ -381,12 +382,13 @@ local Server = {}
 ---  `listen(nil, "127.0.0.1")`; a string of digits is a port too
 ---* `listen(path[, backlog][, callback])`: a Unix socket; `close` removes the file that was made for it, and no other
 ---* `listen(options[, callback])`
----* `listen(handle[, backlog][, callback])`: the handle of another server or socket, or `{ fd = n }`
+---* `listen(handle[, backlog][, callback])`: the handle of another server or socket, a net.BoundSocket, or `{ fd = n }`
 ---
 ---Raises `ERR_SERVER_ALREADY_LISTEN`, `ERR_SOCKET_BAD_PORT`, `ERR_INVALID_ARG_VALUE` for options without port and path,
 ---and for an IP address where the path belongs, with a port or without (Node makes a socket file of that name; as
----`{ path = ... }` it is one), `ERR_INVALID_ARG_TYPE` for a host that is no string or a signal that is none. Events:
----'error' with EADDRINUSE, EACCES, EADDRNOTAVAIL, ENOTFOUND, EINVAL …
+---`{ path = ... }` it is one), `ERR_INVALID_ARG_TYPE` for a host that is no string or a signal that is none,
+---`ERR_SOCKET_HANDLE_ADOPTED` for a net.BoundSocket that was used. Events: 'error' with EADDRINUSE, EACCES,
+---EADDRNOTAVAIL, ENOTFOUND, EINVAL …
 ---
 ---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#serverlisten)
 ---@param port? integer|string
@@ -400,7 +402,7 @@ local Server = {}
 ---@overload fun(self: net.Server, path: string, backlog: integer, callback?: fun()): net.Server
 ---@overload fun(self: net.Server, path: string, callback?: fun()): net.Server
 ---@overload fun(self: net.Server, options: net.ListenOptions, callback?: fun()): net.Server
----@overload fun(self: net.Server, handle: net.Server|net.Socket|net.Native|net.FdHandle, backlog?: integer, callback?: fun()): net.Server
+---@overload fun(self: net.Server, handle: net.Server|net.Socket|net.BoundSocket|net.Native|net.FdHandle, backlog?: integer, callback?: fun()): net.Server
 ---@overload fun(self: net.Server, callback: fun()): net.Server
 function Server:listen(port, host, backlog, callback) end
 
@@ -473,8 +475,9 @@ function Server:unref() end
 ---@class net.SocketOptions
 ---A descriptor of a TCP connection or a pipe that is open already: the socket takes it over.
 ---@field fd? integer
----A net.Native: a connection that came from another process.
----@field handle? net.Native
+---A net.BoundSocket: the socket is not connected, and connects from there. Or a net.Native: a connection that came from
+---another process.
+---@field handle? net.BoundSocket|net.Native
 ---Leave our side open when the other party has ended its own.
 ---@field allowHalfOpen? boolean
 ---false: nothing is ever read.
@@ -1129,6 +1132,59 @@ function AbortSignal:addEventListener(type, listener, options) end
 ---@param listener fun(event: AbortEvent)
 function AbortSignal:removeEventListener(type, listener) end
 
+-- ---- net.BoundSocket ----
+
+---Options of `net.BoundSocket`: a host and a port, or a path.
+---@class net.BoundSocketOptions
+---An IP address; a name is not looked up. Default: 0.0.0.0, or with `ipv6Only` `::`.
+---@field host? string
+---0, the default, is any free port.
+---@field port? integer|string
+---The path of a Unix socket, with no other option. One that begins with a NUL is an abstract name, on Linux.
+---@field path? string
+---Leave IPv4 out, where `::` would take both.
+---@field ipv6Only? boolean
+---Bind beside other sockets with the same port (SO_REUSEPORT).
+---@field reusePort? boolean
+
+---A socket that is bound to an address, and neither listens nor connects yet: its port is known before anybody uses it.
+---It serves once: in `server:listen(bound)` or in `net.Socket({ handle = bound })`. If nobody
+---uses it, close it, as `local bound <close> = ...` does; one that is forgotten is closed when it is collected. It does
+---not keep the loop going.
+---
+---Making one raises `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_SOCKET_BAD_PORT`, and system errors, as
+---EADDRINUSE: at once, not by an 'error' event.
+---
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#class-netboundsocket)
+---@class net.BoundSocket
+---@overload fun(options?: net.BoundSocketOptions): net.BoundSocket
+---Is it bound to a path? Read-only. [Node](https://nodejs.org/docs/latest-v26.x/api/net.html#boundsocketispipe)
+---@field isPipe boolean
+local BoundSocket = {}
+
+---Where it is bound: a table, or the path.
+---
+---Raises `ERR_SOCKET_HANDLE_ADOPTED` once it is used or closed.
+---
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#boundsocketaddress)
+---@return net.Address|string
+function BoundSocket:address() end
+
+---Its descriptor, which stays its own.
+---
+---Raises `ERR_SOCKET_HANDLE_ADOPTED` once it is used or closed.
+---
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#boundsocketfd)
+---@return integer
+function BoundSocket:fd() end
+
+---Closes it, and removes the file of its path.
+---
+---Raises `ERR_SOCKET_HANDLE_ADOPTED` once it is used or closed.
+---
+---[Node](https://nodejs.org/docs/latest-v26.x/api/net.html#boundsocketclose)
+function BoundSocket:close() end
+
 -- ---- addresses ----
 
 ---@alias net.IPFamily "ipv4"|"ipv6"
@@ -1414,6 +1470,8 @@ function process:exit(code) end
 ---@field Error net.Error
 ---`net.BlockList()` makes a list of addresses to keep out.
 ---@field BlockList net.BlockList
+---`net.BoundSocket(options)` takes an address now, for a server or a socket that will use it.
+---@field BoundSocket net.BoundSocket
 ---`net.SocketAddress(options)` makes an address with a port.
 ---@field SocketAddress net.SocketAddress
 ---`net.AbortController()` makes what ends several things at once.

@@ -275,14 +275,18 @@ static void on_superseded(lua_State *L, int self, int value, int status) {
   (void)status;
 }
 
+/* Connects the socket that the handle has: it is bound, or connected before. */
+static int connect_fd(cnet_handle *h, const char *path, size_t length) {
+  struct sockaddr_un address;
+  socklen_t size = cnet_unix_address(path, length, &address);
+  return connect(cnet_handle_fd(h), (struct sockaddr *)&address, size) == 0 ? 0 : uv_translate_sys_error(errno);
+}
+
 /* A second connect while the first is under way: libuv would lose the first request, and its loop would never end. The
  * first one ends unheard, and the second one as libuv would have it: with what the kernel says, which is an error. */
 static void connect_again(cnet_handle *h, request *r, const char *path, size_t length) {
-  struct sockaddr_un address;
-  socklen_t size = cnet_unix_address(path, length, &address);
   ((request *)h->connecting)->done = on_superseded;
-  r->event.status =
-      connect(cnet_handle_fd(h), (struct sockaddr *)&address, size) == 0 ? 0 : uv_translate_sys_error(errno);
+  r->event.status = connect_fd(h, path, length);
   cnet_runtime_post(h->rt, &r->event);
 }
 
@@ -297,9 +301,10 @@ int cnet_handle_connect_path(lua_State *L, cnet_handle *h, int self, const char 
   r = new_request(L, h->rt, self, lua_gettop(L), done);
   lua_pop(L, 1);
   if (cnet_handle_is_closing(h)) return drop_request(L, r, UV_EBADF);
-  if (path[0] == '\0' && cnet_handle_fd(h) >= 0) return drop_request(L, r, UV_EISCONN);
   if (path[0] == '\0') { /* done at once, told in the next turn, as libuv does with other paths */
-    r->event.status = cnet_handle_open_abstract(h, path, length, connect);
+    status = cnet_handle_fd(h) < 0 ? cnet_handle_open_abstract(h, path, length, connect) : connect_fd(h, path, length);
+    if (status == UV_EISCONN) return drop_request(L, r, status);
+    r->event.status = status;
     cnet_runtime_post(h->rt, &r->event);
   } else if (h->connecting) {
     connect_again(h, r, path, length);

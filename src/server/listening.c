@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/ticks.h"
 #include "event/abort.h"
+#include "handle/bound_socket.h"
 #include "handle/listen.h"
 #include "handle/options.h"
 #include "server/holders.h"
@@ -61,16 +62,20 @@ static bool is_handle(lua_State *L, int index) {
   cnet_server *server = cnet_class_test(L, rt, index, CNET_SERVER);
   cnet_socket *socket = server ? NULL : cnet_class_test(L, rt, index, CNET_SOCKET);
   cnet_native *native = server || socket ? NULL : cnet_native_test(L, rt, index);
-  return (server && server->handle) || (socket && socket->handle) || (native && native->handle);
+  return (server && server->handle) || (socket && socket->handle) || (native && native->handle) ||
+         cnet_bound_socket_test(L, rt, index);
 }
 
-/* The handle of what is_handle has found; another process's is taken over, and is nobody else's to share. */
+/* The handle of what is_handle has found. A net.Native's and a net.BoundSocket's is taken over, and is nobody else's to
+ * share. */
 static cnet_handle *handle_at(lua_State *L, int index, bool *taken) {
   cnet_runtime *rt = cnet_runtime_of(L);
   cnet_server *server = cnet_class_test(L, rt, index, CNET_SERVER);
   cnet_native *native = cnet_native_test(L, rt, index);
-  *taken = native != NULL;
+  cnet_bound_socket *bound = cnet_bound_socket_test(L, rt, index);
+  *taken = native || bound;
   if (native) return cnet_native_take(native);
+  if (bound) return cnet_bound_socket_take(L, bound);
   return server ? server->handle : cnet_socket_at(L, index)->handle;
 }
 
@@ -105,8 +110,15 @@ static int tick_listening(lua_State *L) {
 
 /* What address() tells of a server on a path. */
 static void remember_path(lua_State *L, int self, const cnet_listen_options *o) {
-  if (o->kind != CNET_LISTEN_PATH) return;
-  lua_pushlstring(L, o->path, o->path_length);
+  const cnet_bound_socket *bound =
+      o->handle ? cnet_bound_socket_test(L, cnet_server_runtime(cnet_server_at(L, self)), o->handle) : NULL;
+  if (o->kind == CNET_LISTEN_PATH) {
+    lua_pushlstring(L, o->path, o->path_length);
+  } else if (bound && !cnet_bound_socket_is_spent(bound)) {
+    cnet_bound_socket_push_path(L, o->handle);
+  } else {
+    return;
+  }
   cnet_class_set_slot(L, self, CNET_SLOT_SERVER_PATH);
 }
 

@@ -7,6 +7,7 @@
 #include "core/strict.h"
 #include "core/ticks.h"
 #include "event/abort.h"
+#include "handle/bound_socket.h"
 #include "handle/listen.h"
 #include "socket/options.h"
 #include "socket/state.h"
@@ -110,13 +111,32 @@ static size_t option_high_water_mark(lua_State *L, int options, const char *name
   return mark;
 }
 
-/* {handle = native}: what came from another process */
+/* The net.BoundSocket at index bound is used up: its handle is to connect. */
+static void adopt_bound(lua_State *L, cnet_socket *s, int self, int bound) {
+  cnet_bound_socket *b = cnet_bound_socket_test(L, cnet_stream_runtime(&s->stream), bound);
+  if (!cnet_bound_socket_is_spent(b)) {
+    cnet_bound_socket_push_path(L, bound);
+    cnet_class_set_slot(L, self, CNET_SLOT_BOUND_PATH);
+  }
+  cnet_socket_set_handle(L, s, self, cnet_bound_socket_take(L, b));
+  cnet_handle_unpin(L, s->handle); /* till it connects, or reads or writes in vain, nobody but the script knows it */
+  s->bound = true;
+}
+
+/* {handle = native}: what came from another process; or {handle = bound} */
 static void take_handle(lua_State *L, cnet_socket *s, int self, int options) {
-  cnet_native *native;
-  if (lua_getfield(L, options, "handle") != LUA_TNIL) {
-    native = cnet_native_test(L, cnet_stream_runtime(&s->stream), -1);
+  cnet_runtime *rt = cnet_stream_runtime(&s->stream);
+  int handle = lua_gettop(L) + 1;
+  if (lua_getfield(L, options, "handle") == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  if (cnet_bound_socket_test(L, rt, handle)) {
+    adopt_bound(L, s, self, handle);
+  } else {
+    cnet_native *native = cnet_native_test(L, rt, handle);
     if (!native || !native->handle)
-      cnet_error_arg_type(L, "property", "options.handle", "an open net.Native", lua_gettop(L));
+      cnet_error_arg_type(L, "property", "options.handle", "a net.BoundSocket or an open net.Native", handle);
     cnet_socket_set_handle(L, s, self, cnet_native_take(native));
   }
   lua_pop(L, 1);
@@ -213,10 +233,13 @@ static void read_options(lua_State *L, cnet_socket *s, int self, int options) {
   } else {
     lua_pop(L, 1);
   }
+  if (lua_getfield(L, options, "signal") != LUA_TNIL) /* before a handle is taken, which a wrong one would cost */
+    cnet_abort_check(L, cnet_stream_runtime(&s->stream), -1, "options.signal");
+  lua_pop(L, 1);
   take_handle(L, s, self, options);
   open_fd(L, s, self, options);
   use_signal(L, s, self, options);
-  if (s->handle && !(s->stream.state & CNET_R_OFF)) {
+  if (s->handle && !s->bound && !(s->stream.state & CNET_R_OFF)) {
     if (cnet_option_true(L, options, "pauseOnCreate")) {
       s->stream.state |= CNET_R_HAS_FLOWING;
     } else if (!cnet_option_true(L, options, "manualStart")) {

@@ -378,6 +378,30 @@ static void custom_lookup(lua_State *L, int lookup, int host, int family, int hi
   lua_settop(L, callback - 1);
 }
 
+/* The handle of a net.BoundSocket has its local address. */
+static void check_bound(lua_State *L, int options) {
+  bool given = lua_getfield(L, options, "localAddress") != LUA_TNIL;
+  given = lua_getfield(L, options, "localPort") != LUA_TNIL || given;
+  lua_pop(L, 2);
+  if (given)
+    cnet_error_arg_value(L, "argument", "options", options,
+                         "localAddress and localPort cannot be used with an adopted bound socket");
+}
+
+/* The host is an address: the attempt follows in a tick, or is made now with a handle that is bound already, so that
+ * the script can see at once which local address the kernel has chosen. */
+static void connect_ip(lua_State *L, cnet_socket *s, int self, int plan, int family) {
+  if (s->bound) {
+    cnet_attempt_one(L, s, self, plan, cnet_attempt_push(L, plan, cnet_get_string(L, plan, "host"), family));
+    return;
+  }
+  lua_pushcfunction(L, tick_connect_ip);
+  lua_pushvalue(L, self);
+  lua_pushvalue(L, plan);
+  lua_pushinteger(L, family);
+  cnet_tick(L, cnet_stream_runtime(&s->stream), 3);
+}
+
 /* Leaves more on the stack; returns the index of the plan. */
 static int lookup_and_connect(lua_State *L, cnet_socket *s, int self, int options) {
   cnet_runtime *rt = cnet_stream_runtime(&s->stream);
@@ -389,16 +413,13 @@ static int lookup_and_connect(lua_State *L, cnet_socket *s, int self, int option
     lua_pushliteral(L, "localhost");
   }
   name = cnet_check_text(L, host, "property", "options.host");
+  if (s->bound) check_bound(L, options);
   push_plan(L, rt, self, options);
-  all = check_auto_select(L, rt, options);
+  all = !s->bound && check_auto_select(L, rt, options); /* a handle that is bound has but one attempt */
   cnet_set_value(L, plan, "host", host);
   family = cnet_is_ip(name, strlen(name));
   if (family) {
-    lua_pushcfunction(L, tick_connect_ip);
-    lua_pushvalue(L, self);
-    lua_pushvalue(L, plan);
-    lua_pushinteger(L, family);
-    cnet_tick(L, rt, 3);
+    connect_ip(L, s, self, plan, family);
     return plan;
   }
   if (lua_getfield(L, options, "lookup") != LUA_TNIL && !lua_isfunction(L, lookup))
@@ -518,7 +539,7 @@ static void connect_socket(lua_State *L, int self) {
                     "The \"options\" or \"port\" or \"path\" argument must be specified");
     cnet_error_throw(L);
   }
-  is_path = cnet_truthy(L, path);
+  is_path = s->bound && s->handle ? s->handle->kind != CNET_HANDLE_TCP : cnet_truthy(L, path);
   timeout = check_connect_timeout(L, options);
   if (s->aborted && !(s->stream.state & CNET_CLOSE_EMITTED)) {
     /* its signal was aborted: the error and the close are on their way, and there is no connection */

@@ -312,7 +312,11 @@ static int get_timeout(lua_State *L) {
 static int method_address(lua_State *L) {
   cnet_socket *s = self_socket(L);
   cnet_address address;
-  if (s->handle && cnet_handle_sockname(s->handle, &address) == 0 && address.family != 0) {
+  if (cnet_class_slot(L, 1, CNET_SLOT_BOUND_PATH) != LUA_TNIL) { /* as in Node it stays when the handle is gone */
+    lua_createtable(L, 0, 1);
+    lua_insert(L, -2);
+    lua_setfield(L, -2, "address");
+  } else if (s->handle && cnet_handle_sockname(s->handle, &address) == 0 && address.family != 0) {
     cnet_address_push(L, &address);
   } else {
     lua_newtable(L);

@@ -64,12 +64,18 @@ void cnet_socket_once_connected(lua_State *L, int self, lua_CFunction fn) {
   cnet_emitter_once(L, self, "connect");
 }
 
+/* The handle will tell the socket something, which one over a net.BoundSocket is not pinned for yet. */
+static void keep(lua_State *L, cnet_socket *s, int self) {
+  if (!s->handle->place) cnet_handle_pin(L, s->handle, self);
+}
+
 static void socket_read(lua_State *L, cnet_stream *stream, int self) {
   cnet_socket *s = (cnet_socket *)stream;
   int status;
   if (s->connecting || !s->handle) {
     cnet_socket_once_connected(L, self, listener_read);
   } else if (!s->handle->reading) {
+    keep(L, s, self);
     status = cnet_handle_read_start(s->handle);
     if (status < 0) {
       cnet_error_push_system(L, status, "read");
@@ -197,6 +203,7 @@ static bool socket_gather(lua_State *L, cnet_stream *stream, int self, int chunk
   size_t size;
   const char *bytes;
   if (s->connecting || !s->handle) return false;
+  keep(L, s, self);
   bytes = lua_tolstring(L, chunk, &size);
   if (!cnet_gather(L, s->handle, bytes, size, stream->w_high_water_mark)) return false;
   cnet_socket_touch(L, s, self);

@@ -16,6 +16,7 @@ enum {
   CNET_SLOT_ATTEMPTED,                     /* autoSelectFamilyAttemptedAddresses */
   CNET_SLOT_BLOCK_LIST,                    /* addresses that it must not connect to */
   CNET_SLOT_PLAN,                          /* the connect() that connectTimeout watches; see socket/attempt.h */
+  CNET_SLOT_BOUND_PATH,                    /* of the net.BoundSocket whose handle it took, if that was bound to one */
   CNET_SLOT_WAITING,                       /* what is written once the connection is there: as ops.write gets it */
 };
 
@@ -48,6 +49,7 @@ struct cnet_socket {
   bool final_waits; /* for the connection, with what ends the writing side */
   bool end_kept;    /* ended before it ever connected: the peer is told once it does */
   uint32_t life;    /* how often it was destroyed and began to connect again; only ever compared with a recent one */
+  bool bound;       /* it was made over a net.BoundSocket: it connects by that one's handle, and at once */
   bool unrefed;     /* as the script said of the handle, or of the next one */
   bool no_delay, keep_alive;
   bool collected;        /* its __gc has run, and will not run again; a finalizer older than it may still have it */
