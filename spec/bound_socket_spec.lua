@@ -1,5 +1,5 @@
 -- net.BoundSocket: a local address that is taken at once, and used later, once, by a server or a socket. What is
--- expected is what Node 26 does.
+-- expected is what Node 26 does; sent to other processes they are in handoff_spec.lua.
 
 local net = require "cnet"
 local children = require "spec.support.children"

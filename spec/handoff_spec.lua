@@ -1,4 +1,4 @@
--- Servers and sockets that go from one process to another, between cnet and Node in all directions.
+-- Servers, sockets and net.BoundSockets that go from one process to another, between cnet and Node in all directions.
 
 local net = require "cnet"
 local support = require "spec.support"
@@ -27,6 +27,18 @@ local CHILDREN <const> = {
         take(handle)
         handle:write "cnet"
         process:send "has it"
+      elseif message == "bound" then
+        local server = net.createServer(function(socket) socket:end_ "cnet" socket:resume() end)
+        local address = handle:address()
+        server:listen(handle, function() process:send { listens = address, same = server:address() } end)
+        process:on("disconnect", function() server:close() end)
+      elseif message == "connect" then
+        local port = handle:address().port
+        last = net.Socket { handle = handle }
+        last:connect(1, "127.0.0.1")
+        process:send { from = last.localPort == port }
+        last:on("error", function() end)
+        last:destroy()
       elseif message == "none" then
         process:send(handle == nil and "nothing" or "something")
       elseif message == "end" then
@@ -51,6 +63,16 @@ local CHILDREN <const> = {
         take(handle);
         handle.write('node');
         process.send('has it');
+      } else if (message === 'bound') {
+        const server = net.createServer((socket) => socket.end('node').resume()), address = handle.address();
+        server.listen(handle, () => process.send({ listens: address, same: server.address() }));
+        process.on('disconnect', () => server.close());
+      } else if (message === 'connect') {
+        const { port } = handle.address();
+        last = new net.Socket({ handle });
+        last.connect(1, '127.0.0.1');
+        process.send({ from: last.localPort === port });
+        last.on('error', () => {}).destroy();
       } else if (message === 'none') {
         process.send(handle === undefined ? 'nothing' : 'something');
       } else if (message === 'end') {
@@ -393,6 +415,144 @@ for _, kind in ipairs { "cnet", "node" } do
   end)
 end
 
+for _, kind in ipairs { "cnet", "node" } do
+  local it_there = it_at(kind)
+
+  describe("a net.BoundSocket that cnet sends to a child in " .. kind, function()
+    after_each(children.clean)
+
+    for _, options in ipairs { {}, { keepOpen = true } } do
+      it_there("listens there, and is used up here, whatever keepOpen says: " .. tostring(options.keepOpen), function()
+        local log, list = support.recorder()
+        local child = fork(kind)
+        local bound = net.BoundSocket { host = HOST }
+        local address = bound:address()
+        assert.is_true(child:send("bound", bound, options, function(err) log("sent", err) end))
+        for _, name in ipairs { "address", "fd", "close" } do
+          assert.equal("ERR_SOCKET_HANDLE_ADOPTED", support.caught(bound[name], bound).code)
+        end
+        assert.equal("net.BoundSocket (adopted)", tostring(bound))
+        child:on("message", function(message)
+          assert.same({ listens = address, same = address }, message)
+          get(address, function(text)
+            log(text)
+            child:disconnect()
+          end)
+        end)
+        support.run()
+        assert.same({ "sent nil", kind }, list)
+      end)
+    end
+
+    it_there("connects there from its port", function()
+      local child = fork(kind)
+      local got = children.messages(child)
+      child:send("connect", net.BoundSocket())
+      child:on("message", function() child:disconnect() end)
+      support.run()
+      assert.same({ { from = true }, n = 1 }, got)
+    end)
+
+    it_there("is ours until its turn comes; one that is closed by then is an error, and the rest goes on", function()
+      local log, list = support.recorder()
+      local child = fork(kind)
+      local first, second, third = net.BoundSocket(), net.BoundSocket(), net.BoundSocket()
+      local port = third:address().port
+      child:send("connect", first, function(err) log("first", err) end)
+      child:send("connect", second, function(err) log("second", err and err.message) end)
+      child:send("connect", third, function(err) log("third", err) end)
+      child:send("none", nil)
+      assert.is_true(second:fd() > 2)
+      assert.equal(port, third:address().port)
+      second:close()
+      child:on("message", function(message)
+        log(children.show(message))
+        if message == "nothing" then child:disconnect() end
+      end)
+      support.run()
+      assert.equal("ERR_SOCKET_HANDLE_ADOPTED", support.caught(third.fd, third).code)
+      table.sort(list)
+      assert.same({ "first nil", "nothing", "second write EBADF", "third nil", "{from=true}", "{from=true}" }, list)
+    end)
+
+    it_there("goes back and forth", function()
+      local child = kind == "cnet" and children.fork [[
+        process:on("message", function(message, handle) process:send(message, handle) process:disconnect() end)
+      ]] or children.node [[
+        process.on('message', (message, handle) => { process.send(message, handle); process.disconnect(); });
+      ]]
+      local log, list = support.recorder()
+      local bound = net.BoundSocket { host = "::1" }
+      local address, before = bound:address(), tostring(bound)
+      child:on("message", function(message, back)
+        log(message, back ~= bound, tostring(back) == before)
+        assert.same(address, back:address())
+        assert.is_false(back.isPipe)
+        local server = net.createServer(function(socket) socket:end_ "back" socket:resume() end):listen(back)
+        local text = ""
+        net.connect(address.port, "::1"):on("data", function(chunk) text = text .. chunk end):on("close", function()
+          log(text)
+          server:close()
+        end)
+      end)
+      child:send("it", bound)
+      support.run()
+      assert.same({ "it true true", "back" }, list)
+    end)
+  end)
+end
+
+describe("a net.BoundSocket that cannot be sent", function()
+  after_each(children.clean)
+
+  it("is refused when it is used up, or at a path, and stays", function()
+    local child = children.fork(CHILDREN.cnet)
+    local closed, at_path <close> = net.BoundSocket(), net.BoundSocket { path = support.path() }
+    closed:close()
+    for handle, expected in pairs {
+      [closed] = {
+        "Error", "ERR_WORKER_HANDLE_NOT_TRANSFERABLE", "net.BoundSocket cannot be transferred in its current state; " ..
+          "it must be a freshly created or accepted handle that has not started reading and has no pending writes",
+      },
+      [at_path] = { "TypeError", "ERR_INVALID_HANDLE_TYPE", "This handle type cannot be sent" },
+    } do
+      local err = support.caught(child.send, child, "none", handle)
+      assert.same(expected, { err.name, err.code, err.message })
+    end
+    assert.is_true(at_path:fd() > 2)
+    child:disconnect()
+    support.run()
+  end)
+
+  it("stays when the channel is closed", function()
+    local log, list = support.recorder()
+    local child = children.fork ""
+    local bound <close> = net.BoundSocket()
+    child:on("exit", function()
+      assert.is_false(child:send("it", bound, function(err) log(err.code) end))
+      assert.is_true(bound:fd() > 2)
+    end)
+    support.run()
+    assert.same({ "ERR_IPC_CHANNEL_CLOSED" }, list)
+  end)
+
+  it("is nil at the other end if what came is at a path", function()
+    local child = children.fork [[
+      process:on("message", function(message, handle)
+        process:send(message .. " " .. tostring(handle))
+        process:disconnect()
+      end)
+    ]]
+    local got = children.messages(child)
+    local server = net.createServer():listen(support.path())
+    -- an envelope in the envelope is how Node sends a handle again that has not arrived
+    child:send({ cmd = "NODE_HANDLE", type = "net.BoundSocket", msg = "it" }, server)
+    child:on("exit", function() server:close() end)
+    support.run()
+    assert.same({ "it nil", n = 1 }, got)
+  end)
+end)
+
 -- ---- Node's parent ----
 
 local NODE_PARENT <const> = [[
@@ -502,6 +662,50 @@ describe("Node's parent", function()
       server = net.createServer({ pauseOnConnect = true }, function(socket) process:send("socket", socket) end)
       server:listen(0, "127.0.0.1", function() process:send(server:address().port) end)
       process:on("disconnect", function() server:close() end)
+    ]]))
+  end)
+
+  it_with_node("sends a net.BoundSocket to a child in cnet, which listens", function()
+    assert.same({ "true true", "adopted", "cnet", "exit 0 " }, node_parent [[
+      const bound = new net.BoundSocket({ host: '127.0.0.1' }), address = bound.address();
+      child.on('message', ({ listens, same }) => {
+        say(listens.port === address.port, same.address === address.address);
+        try { bound.fd() } catch (err) { say(err.code === 'ERR_SOCKET_HANDLE_ADOPTED' ? 'adopted' : err) }
+        get(address, (text) => {
+          say(text);
+          child.disconnect();
+        });
+      });
+      child.send('bound', bound);
+    ]])
+  end)
+
+  it_with_node("sends a net.BoundSocket to a child in cnet, which connects", function()
+    assert.same({ "true", "exit 0 " }, node_parent [[
+      child.on('message', ({ from }) => {
+        say(from);
+        child.disconnect();
+      });
+      child.send('connect', new net.BoundSocket());
+    ]])
+  end)
+
+  it_with_node("gets a net.BoundSocket from a child in cnet", function()
+    assert.same({ "true true false", "parent", "exit 0 " }, node_parent([[
+      onMessage('bound', (bound) => {
+        const address = bound.address();
+        say(bound instanceof net.BoundSocket, address.address === '127.0.0.1', bound.isPipe);
+        const server = net.createServer((socket) => socket.end('parent')).listen(bound, () => get(address, (text) => {
+          say(text);
+          server.close();
+          child.disconnect();
+        }));
+      });
+    ]], [[
+      local bound = net.BoundSocket { host = "127.0.0.1" }
+      process:send("bound", bound)
+      assert(not pcall(bound.fd, bound))
+      process:on("disconnect", function() end)
     ]]))
   end)
 end)

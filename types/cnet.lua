@@ -65,6 +65,7 @@
 ---| "ERR_UNHANDLED_ERROR" # an 'error' event with a value that is no error, and nobody heard it
 ---| "ERR_UNKNOWN_ENCODING" # no encoding has this name
 ---| "ERR_UNKNOWN_SIGNAL" # no signal has this name or number
+---| "ERR_WORKER_HANDLE_NOT_TRANSFERABLE" # a net.BoundSocket to be sent was used or closed before
 
 -- ---- net.Error ----
 
@@ -1148,7 +1149,7 @@ function AbortSignal:removeEventListener(type, listener) end
 ---@field reusePort? boolean
 
 ---A socket that is bound to an address, and neither listens nor connects yet: its port is known before anybody uses it.
----It serves once: in `server:listen(bound)` or in `net.Socket({ handle = bound })`. If nobody
+---It serves once: in `server:listen(bound)`, in `net.Socket({ handle = bound })`, or sent to another process. If nobody
 ---uses it, close it, as `local bound <close> = ...` does; one that is forgotten is closed when it is collected. It does
 ---not keep the loop going.
 ---
@@ -1377,10 +1378,10 @@ function Channel:unref() end
 ---@alias net.Message string|number|boolean|table
 
 ---What goes along with a message.
----@alias net.SendHandle net.Server|net.Socket|net.Native
+---@alias net.SendHandle net.Server|net.Socket|net.BoundSocket|net.Native
 
 ---@class net.SendOptions
----Keep the socket open here too.
+---Keep the socket open here too. A net.BoundSocket is used up all the same.
 ---@field keepOpen? boolean
 
 ---@alias net.SignalName
@@ -1409,7 +1410,7 @@ function Channel:unref() end
 ---`net.process:exit` was called.
 ---@field on fun(self: net.process, event: "exit", listener: fun(code: integer)): net.process
 ---The parent has sent something. Messages wait until somebody listens.
----@field on fun(self: net.process, event: "message", listener: fun(message: any, handle?: net.Server|net.Socket|net.Native)): net.process
+---@field on fun(self: net.process, event: "message", listener: fun(message: any, handle?: net.Server|net.Socket|net.BoundSocket|net.Native)): net.process
 ---The channel has ended.
 ---@field on fun(self: net.process, event: "disconnect", listener: fun()): net.process
 ---Something is wrong with the channel.
@@ -1417,7 +1418,7 @@ function Channel:unref() end
 ---@field on fun(self: net.process, event: any, listener: fun(...: any)): net.process
 ---@field once fun(self: net.process, event: net.SignalName, listener: fun(signal: string, number: integer)): net.process
 ---@field once fun(self: net.process, event: "exit", listener: fun(code: integer)): net.process
----@field once fun(self: net.process, event: "message", listener: fun(message: any, handle?: net.Server|net.Socket|net.Native)): net.process
+---@field once fun(self: net.process, event: "message", listener: fun(message: any, handle?: net.Server|net.Socket|net.BoundSocket|net.Native)): net.process
 ---@field once fun(self: net.process, event: "disconnect", listener: fun()): net.process
 ---@field once fun(self: net.process, event: "error", listener: fun(err: net.Error)): net.process
 ---@field once fun(self: net.process, event: any, listener: fun(...: any)): net.process
@@ -1433,8 +1434,8 @@ function Channel:unref() end
 ---Sends a message to the parent, perhaps with a server or a socket. Gives false when much waits already. The callback
 ---is called once it is sent, or with the error.
 ---
----Raises `ERR_MISSING_ARGS`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_INVALID_HANDLE_TYPE`. Without a
----callback, 'error' with `ERR_IPC_CHANNEL_CLOSED`.
+---Raises `ERR_MISSING_ARGS`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_INVALID_HANDLE_TYPE`,
+---`ERR_WORKER_HANDLE_NOT_TRANSFERABLE`. Without a callback, 'error' with `ERR_IPC_CHANNEL_CLOSED`.
 ---
 ---[Node](https://nodejs.org/docs/latest-v26.x/api/process.html#processsendmessage-sendhandle-options-callback)
 ---@field send? fun(self: net.process, message: net.Message, handle?: net.SendHandle, options?: net.SendOptions, callback?: fun(err?: net.Error)): boolean

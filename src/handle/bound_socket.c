@@ -26,6 +26,8 @@ cnet_bound_socket *cnet_bound_socket_test(lua_State *L, cnet_runtime *rt, int in
 
 bool cnet_bound_socket_is_spent(const cnet_bound_socket *b) { return !b->handle; }
 
+bool cnet_bound_socket_is_pipe(const cnet_bound_socket *b) { return b->is_pipe; }
+
 void cnet_bound_socket_push_path(lua_State *L, int index) { cnet_class_slot(L, index, SLOT_PATH); }
 
 static void check_unspent(lua_State *L, const cnet_bound_socket *b) {
@@ -58,6 +60,15 @@ static cnet_bound_socket *push_empty(lua_State *L, cnet_runtime *rt) {
   cnet_bound_socket *b = cnet_class_new(L, rt, sizeof *b, CNET_USERVALUES);
   cnet_class_dress(L, &bound_class);
   return b;
+}
+
+void cnet_bound_socket_push_over(lua_State *L, cnet_native *native) {
+  cnet_bound_socket *b = push_empty(L, native->object.rt);
+  b->handle = cnet_native_take(native);
+  if (b->handle && cnet_handle_sockname(b->handle, &b->address) == 0 && b->address.family != 0) return;
+  close_handle(b);
+  lua_pop(L, 1);
+  lua_pushnil(L);
 }
 
 static bool check_boolean(lua_State *L, int index, const char *name) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "handle/bound_socket.h"
 #include "process/socket_list.h"
 #include "server/server.h"
 #include "socket/class.h"
@@ -16,10 +17,24 @@ static cnet_socket *socket_at(lua_State *L, cnet_runtime *rt, int index) {
   return cnet_class_test(L, rt, index, CNET_SOCKET);
 }
 
+/* As in Node one at a path stays here. */
+static bool check_bound(lua_State *L, const cnet_bound_socket *b) {
+  if (cnet_bound_socket_is_pipe(b)) return false;
+  if (!cnet_bound_socket_is_spent(b)) return true;
+  cnet_error_push(
+      L, "Error", "ERR_WORKER_HANDLE_NOT_TRANSFERABLE",
+      "net.BoundSocket cannot be transferred in its current state; it must be a freshly created or accepted "
+      "handle that has not started reading and has no pending writes");
+  cnet_error_throw(L);
+  return false;
+}
+
 void cnet_handoff_check(lua_State *L, cnet_runtime *rt, int handle) {
-  cnet_socket *s = socket_at(L, rt, handle);
-  bool good = s ? !s->handle || s->handle->kind == CNET_HANDLE_TCP || s->handle->kind == CNET_HANDLE_PIPE
-                : server_at(L, rt, handle) || cnet_native_test(L, rt, handle);
+  const cnet_socket *s = socket_at(L, rt, handle);
+  const cnet_bound_socket *b = cnet_bound_socket_test(L, rt, handle);
+  bool good = s   ? !s->handle || s->handle->kind == CNET_HANDLE_TCP || s->handle->kind == CNET_HANDLE_PIPE
+              : b ? check_bound(L, b)
+                  : server_at(L, rt, handle) || cnet_native_test(L, rt, handle);
   if (good) return;
   cnet_error_push(L, "TypeError", "ERR_INVALID_HANDLE_TYPE", "This handle type cannot be sent");
   cnet_error_throw(L);
@@ -77,13 +92,29 @@ static int pack_socket(lua_State *L, cnet_runtime *rt, cnet_socket *s, int chann
   return status;
 }
 
+/* Its own handle goes, whatever keepOpen says: here nobody has it any more. */
+static int pack_bound(lua_State *L, cnet_runtime *rt, cnet_bound_socket *b, cnet_packed *out) {
+  cnet_native *n = cnet_native_push(L, rt);
+  if (cnet_bound_socket_is_spent(b)) { /* while it waited for its turn */
+    lua_pop(L, 1);
+    return UV_EBADF;
+  }
+  n->handle = cnet_bound_socket_take(L, b);
+  lua_pushnil(L);
+  out->type = "net.BoundSocket";
+  out->owned = out->retry = true;
+  return 1;
+}
+
 int cnet_handoff_pack(lua_State *L, int channel, int handle, bool keep_open, cnet_packed *out) {
   cnet_runtime *rt = cnet_channel_at(L, channel)->object.rt;
+  cnet_bound_socket *bound = cnet_bound_socket_test(L, rt, handle);
   cnet_server *server = server_at(L, rt, handle);
   cnet_socket *socket = socket_at(L, rt, handle);
   cnet_native *native = cnet_native_test(L, rt, handle);
   if (server) return pack_server(L, server, out);
   if (socket) return pack_socket(L, rt, socket, channel, handle, keep_open, out);
+  if (bound) return pack_bound(L, rt, bound, out);
   if (!native || !native->handle) return 0;
   out->type = "net.Native";
   lua_pushvalue(L, handle);
@@ -115,6 +146,8 @@ void cnet_handoff_unpack(lua_State *L, int channel, int envelope, int native) {
     push_socket(L, channel, envelope, n);
   } else if (strcmp(type, "net.Server") == 0) {
     cnet_server_push_over(L, n);
+  } else if (strcmp(type, "net.BoundSocket") == 0) {
+    cnet_bound_socket_push_over(L, n);
   } else if (strcmp(type, "net.Native") == 0) {
     lua_pushvalue(L, native);
   } else { /* a datagram socket, or what a later Node may send */

@@ -37,7 +37,7 @@
 ---It was started.
 ---@field on fun(self: ChildProcess, event: "spawn", listener: fun()): ChildProcess
 ---It has sent something. Messages wait until somebody listens.
----@field on fun(self: ChildProcess, event: "message", listener: fun(message: any, handle?: net.Server|net.Socket|net.Native)): ChildProcess
+---@field on fun(self: ChildProcess, event: "message", listener: fun(message: any, handle?: net.Server|net.Socket|net.BoundSocket|net.Native)): ChildProcess
 ---Its channel has ended.
 ---@field on fun(self: ChildProcess, event: "disconnect", listener: fun()): ChildProcess
 ---It has ended, with an exit status or by a signal: one of the two is nil.
@@ -48,7 +48,7 @@
 ---@field on fun(self: ChildProcess, event: "error", listener: fun(err: net.Error)): ChildProcess
 ---@field on fun(self: ChildProcess, event: any, listener: fun(...: any)): ChildProcess
 ---@field once fun(self: ChildProcess, event: "spawn", listener: fun()): ChildProcess
----@field once fun(self: ChildProcess, event: "message", listener: fun(message: any, handle?: net.Server|net.Socket|net.Native)): ChildProcess
+---@field once fun(self: ChildProcess, event: "message", listener: fun(message: any, handle?: net.Server|net.Socket|net.BoundSocket|net.Native)): ChildProcess
 ---@field once fun(self: ChildProcess, event: "disconnect", listener: fun()): ChildProcess
 ---@field once fun(self: ChildProcess, event: "exit", listener: fun(code?: integer, signal?: string)): ChildProcess
 ---@field once fun(self: ChildProcess, event: "close", listener: fun(code?: integer, signal?: string)): ChildProcess
@@ -92,7 +92,8 @@
 ---once it is sent, or with the error.
 ---
 ---Raises `ERR_MISSING_ARGS`, `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` for what JSON cannot say,
----`ERR_INVALID_HANDLE_TYPE`. Without a callback, 'error' with `ERR_IPC_CHANNEL_CLOSED`.
+---`ERR_INVALID_HANDLE_TYPE`, `ERR_WORKER_HANDLE_NOT_TRANSFERABLE`. Without a callback, 'error' with
+---`ERR_IPC_CHANNEL_CLOSED`.
 ---
 ---[Node](https://nodejs.org/docs/latest-v26.x/api/child_process.html#subprocesssendmessage-sendhandle-options-callback)
 ---@field send fun(self: ChildProcess, message: net.Message, handle?: net.SendHandle, options?: net.SendOptions, callback?: fun(err?: net.Error)): boolean

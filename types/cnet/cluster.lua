@@ -28,7 +28,7 @@
 ---One of its servers listens.
 ---@field on fun(self: cluster.Worker, event: "listening", listener: fun(address: cluster.Address)): cluster.Worker
 ---It has sent something.
----@field on fun(self: cluster.Worker, event: "message", listener: fun(message: any, handle?: net.Server|net.Socket|net.Native)): cluster.Worker
+---@field on fun(self: cluster.Worker, event: "message", listener: fun(message: any, handle?: net.Server|net.Socket|net.BoundSocket|net.Native)): cluster.Worker
 ---Its channel has ended.
 ---@field on fun(self: cluster.Worker, event: "disconnect", listener: fun()): cluster.Worker
 ---It has ended, with an exit status or by a signal: one of the two is nil.
@@ -38,7 +38,7 @@
 ---@field on fun(self: cluster.Worker, event: any, listener: fun(...: any)): cluster.Worker
 ---@field once fun(self: cluster.Worker, event: "online", listener: fun()): cluster.Worker
 ---@field once fun(self: cluster.Worker, event: "listening", listener: fun(address: cluster.Address)): cluster.Worker
----@field once fun(self: cluster.Worker, event: "message", listener: fun(message: any, handle?: net.Server|net.Socket|net.Native)): cluster.Worker
+---@field once fun(self: cluster.Worker, event: "message", listener: fun(message: any, handle?: net.Server|net.Socket|net.BoundSocket|net.Native)): cluster.Worker
 ---@field once fun(self: cluster.Worker, event: "disconnect", listener: fun()): cluster.Worker
 ---@field once fun(self: cluster.Worker, event: "exit", listener: fun(code?: integer, signal?: string)): cluster.Worker
 ---@field once fun(self: cluster.Worker, event: "error", listener: fun(err: net.Error)): cluster.Worker
@@ -112,7 +112,7 @@ function Worker:isDead() end
 ---A server of a worker listens.
 ---@field on fun(self: cnet.cluster, event: "listening", listener: fun(worker: cluster.Worker, address: cluster.Address)): cnet.cluster
 ---A worker has sent something.
----@field on fun(self: cnet.cluster, event: "message", listener: fun(worker: cluster.Worker, message: any, handle?: net.Server|net.Socket|net.Native)): cnet.cluster
+---@field on fun(self: cnet.cluster, event: "message", listener: fun(worker: cluster.Worker, message: any, handle?: net.Server|net.Socket|net.BoundSocket|net.Native)): cnet.cluster
 ---A worker's channel has ended.
 ---@field on fun(self: cnet.cluster, event: "disconnect", listener: fun(worker: cluster.Worker)): cnet.cluster
 ---A worker has ended, with an exit status or by a signal: one of the two is nil.
@@ -123,7 +123,7 @@ function Worker:isDead() end
 ---@field once fun(self: cnet.cluster, event: "fork", listener: fun(worker: cluster.Worker)): cnet.cluster
 ---@field once fun(self: cnet.cluster, event: "online", listener: fun(worker: cluster.Worker)): cnet.cluster
 ---@field once fun(self: cnet.cluster, event: "listening", listener: fun(worker: cluster.Worker, address: cluster.Address)): cnet.cluster
----@field once fun(self: cnet.cluster, event: "message", listener: fun(worker: cluster.Worker, message: any, handle?: net.Server|net.Socket|net.Native)): cnet.cluster
+---@field once fun(self: cnet.cluster, event: "message", listener: fun(worker: cluster.Worker, message: any, handle?: net.Server|net.Socket|net.BoundSocket|net.Native)): cnet.cluster
 ---@field once fun(self: cnet.cluster, event: "disconnect", listener: fun(worker: cluster.Worker)): cnet.cluster
 ---@field once fun(self: cnet.cluster, event: "exit", listener: fun(worker: cluster.Worker, code?: integer, signal?: string)): cnet.cluster
 ---@field once fun(self: cnet.cluster, event: "setup", listener: fun(settings: cluster.Settings)): cnet.cluster
