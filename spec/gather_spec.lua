@@ -1,6 +1,7 @@
 -- Small writes of one callback leave together when it returns: what may not be lost, and not be overtaken.
 
 local net = require "cnet"
+local finalizers = require "spec.support.finalizers"
 local support = require "spec.support"
 local sockets = require "spec.support.sockets"
 
@@ -302,4 +303,30 @@ describe("what a callback wrote before the end of the program", function()
       assert.equal("one two", got)
     end)
   end
+end)
+
+describe("what was gathered and cannot be sent", function()
+  it("may meet a finalizer that destroys its socket, or writes to it", function()
+    for _, act in ipairs { "victim:destroy()", "victim:write(('y'):rep(3000))", "victim:end_()" } do
+      finalizers.each(([[
+        local victim
+        local server = net.createServer({ pauseOnConnect = true }, function(socket) victim = socket end):listen(0)
+        local peer = net.connect(server:address().port, "127.0.0.1"):on("error", function() end)
+        while not victim or peer.connecting do net.run "once" end
+        server:close()
+        local errors, closes = 0, 0
+        victim:on("error", function() errors = errors + 1 end):on("close", function() closes = closes + 1 end)
+        peer:resetAndDestroy()
+        net.run "nowait"
+        net.setImmediate(function()
+          victim:write(("x"):rep(3000))
+          in_finalizer(function() %s end, function() assert(victim.bytesWritten >= 0) end)
+        end)
+        net.run()
+        victim:destroy()
+        net.run()
+        assert(closes == 1 and errors <= 1, errors .. " " .. closes)
+      ]]):format(act))
+    end
+  end)
 end)

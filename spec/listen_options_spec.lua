@@ -1099,6 +1099,23 @@ describe("listen on a descriptor", function()
     if out then assert.equal(expected, out) end
   end)
 
+  it("may be a socket's that is destroyed while the server is paused, with a client in hand", function()
+    local out = inherit([[socket(S, PF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(0, INADDR_LOOPBACK)) or die]], [[
+      local net = require "cnet"
+      local socket = net.Socket { fd = 0, allowHalfOpen = true }:setEncoding "utf8"
+      local server = net.createServer(function() print "never" end):listen(socket):pause()
+      while not server.listening do net.run "nowait" end
+      local client = net.connect(server:address().port, "127.0.0.1"):on("error", function() end)
+      for _ = 1, 20 do net.run "nowait" end
+      socket:destroy()
+      server:resume()
+      server:close()
+      client:destroy()
+      print(net.run())
+    ]])
+    if out then assert.equal("false\n", out) end
+  end)
+
   it("is told of what cannot be, where a socket holds the handle of a server too", function()
     local acts = {
       ["socket:end_()"] = "listening, conn, server closed, socket closed",

@@ -24,17 +24,20 @@ static void flush(lua_State *L, cnet_runtime *rt) {
   cnet_handle *h = g->handle;
   size_t size = g->size;
   lua_Integer tick = g->tick, last = rt->ticks.tail;
-  ssize_t sent = cnet_handle_write_now(h, g->bytes, size);
+  /* Behind what waits: a finalizer may have written while the rest of the last ones was being kept. */
+  ssize_t sent = cnet_handle_write_queue(h) > 0 ? 0 : cnet_handle_write_now(h, g->bytes, size);
   rt->flush = NULL;
   g->handle = NULL;
   g->size = 0;
   h->gathered = false;
   if (sent == (ssize_t)size || !h->owner || !L) return;
   luaL_checkstack(L, 10, NULL);
-  cnet_handle_push_object(L, h);
   lua_pushlstring(L, g->bytes + (sent > 0 ? sent : 0), size - (size_t)(sent > 0 ? sent : 0));
-  h->owner->on_unsent(L, lua_gettop(L) - 1, lua_gettop(L), sent < 0 ? (int)sent : 0); /* a libuv error */
-  cnet_ticks_move(L, rt, last, tick);
+  cnet_handle_push_object(L, h);
+  if (h->owner && h->owner->on_unsent) { /* else a finalizer has closed it, or given it away */
+    h->owner->on_unsent(L, lua_gettop(L), lua_gettop(L) - 1, sent < 0 ? (int)sent : 0); /* a libuv error */
+    cnet_ticks_move(L, rt, last, tick);
+  }
   lua_pop(L, 2);
 }
 

@@ -170,9 +170,20 @@ bool cnet_handle_take_waiting(cnet_handle *h) {
   return true;
 }
 
+/* Once more, for another server: libuv would poll for the next client, and end the process over one that it has in
+ * hand. */
+static int listen_again(cnet_handle *h, int backlog) {
+  return listen(cnet_handle_fd(h), backlog) == 0 ? 0 : uv_translate_sys_error(errno);
+}
+
+static int begin_to_listen(cnet_handle *h, int backlog) {
+  if (cnet_handle_is_closing(h)) return UV_EBADF;
+  return h->life == CNET_HANDLE_OPEN ? uv_listen(&h->uv.stream, backlog, on_connection) : listen_again(h, backlog);
+}
+
 int cnet_handle_listen(cnet_handle *h, int backlog) {
   spare *s = cnet_rooms_get(&h->rt->rooms, &room);
-  int status = !s ? UV_ENOMEM : cnet_handle_is_closing(h) ? UV_EBADF : uv_listen(&h->uv.stream, backlog, on_connection);
+  int status = s ? begin_to_listen(h, backlog) : UV_ENOMEM;
   if (s && !s->open) open_spare(s);
   if (status == 0 && h->life == CNET_HANDLE_OPEN) h->life = CNET_HANDLE_LISTENS;
   return status;

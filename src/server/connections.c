@@ -157,7 +157,7 @@ static int tick_take_waiting(lua_State *L) {
 /* The handle's servers may all have been paused, and one is not now: a client that waited comes in a tick, to the
  * server that all clients of the handle come to. */
 static void go_on(lua_State *L, cnet_handle *h) {
-  if (!h->client_waits) return;
+  if (!h->client_waits || cnet_handle_is_closing(h)) return; /* where a socket closes it, the socket is pinned */
   cnet_handle_push_object(L, h);
   if (!lua_isnil(L, -1)) cnet_tick_object(L, h->rt, tick_take_waiting, -1);
   lua_pop(L, 1);

@@ -6,6 +6,7 @@
 #include "core/args.h"
 #include "core/error.h"
 #include "core/strict.h"
+#include "handle/listen.h"
 #include "handle/options.h"
 #include "server/errors.h"
 #include "server/holders.h"
@@ -257,6 +258,7 @@ static int server_gc(lua_State *L) {
   cnet_server *s = lua_touserdata(L, 1);
   s->collected = true;
   cnet_server_errors_finalize(s);
+  if (s->handle && !s->emitter.object.rt->closed) cnet_handle_remove_server(s->handle, s->paused);
   cnet_handle_finalize(s->emitter.object.rt, &s->handle);
   cnet_timer_stop(&s->remote_ref);
   return 0;
