@@ -520,6 +520,44 @@ describe("send", function()
       child:on("error", function(err) assert(err.code == "ERR_IPC_CHANNEL_CLOSED", err) end)
     ]], before)
   end)
+
+  it("keeps each message whole, though a finalizer sends in the middle of one", function()
+    finalizers.each([[
+      local child = fork()
+      local long = ("y"):rep(300000)
+      in_finalizer(function() child:send { short = true } end, function()
+        for _ = 1, 4 do child:send({ long }, function() end) end
+      end)
+      child:send "last"
+    ]], [[
+      local name = os.tmpname()
+      local file = io.open(name, "w")
+      file:write("package.cpath = ", ("%q"):format(package.cpath), [=[
+        local net = require "cnet"
+        local long, short = 0, 0
+        net.process:on("error", function(err) print(err) os.exit(1) end)
+        net.process:on("message", function(message)
+          if message == "last" then
+            net.process:send { long = long, short = short }
+            net.process:disconnect()
+          elseif message.short then short = short + 1
+          else
+            assert(#message[1] == 300000)
+            long = long + 1
+          end
+        end)
+        net.run()
+      ]=])
+      file:close()
+      local function fork()
+        local child = require("cnet.child_process").fork(name)
+        local got
+        child:on("message", function(message) got = message end)
+        child:on("exit", function(code) assert(code == 0 and got.long == 4 and got.short == 1) end)
+        return child
+      end
+    ]])
+  end)
 end)
 
 describe("net.Channel", function()

@@ -11,6 +11,7 @@ void cnet_block_begin(lua_State *L, cnet_block *b) {
   b->at = lua_touserdata(L, b->index);
   b->room = b->at ? lua_rawlen(L, b->index) : 0;
   b->size = 0;
+  b->kept = false;
 }
 
 void cnet_block_grow(cnet_block *b, size_t more) {
@@ -40,7 +41,7 @@ void cnet_block_take(lua_State *L, int object, int slot, cnet_block *b) {
 }
 
 void cnet_block_spare(lua_State *L, int object, int slot, const cnet_block *b) {
-  if (b->room > LARGEST_SPARE) return;
+  if (b->room > LARGEST_SPARE || b->kept) return;
   lua_pushvalue(L, b->index);
   cnet_class_set_slot(L, object, slot);
 }

@@ -12,6 +12,7 @@ typedef struct {
   int index; /* of the userdata, which a bigger one replaces */
   char *at;
   size_t size, room;
+  bool kept; /* the userdata is somebody else's by now, who reads it: it is no spare */
 } cnet_block;
 
 /* Begins an empty one in the userdata on top, whatever it held; nil there: in one that is yet to be made. */

@@ -313,12 +313,16 @@ static void push_parcel(lua_State *L, int callback, bool quiet) {
 
 static bool keeps_up(const cnet_channel *c) { return c->handle && cnet_line_out_size(&c->out) < BEHIND; }
 
-static void write_line(lua_State *L, cnet_channel *c, int channel, const cnet_block *line, int callback, bool quiet) {
+static void write_line(lua_State *L, cnet_channel *c, int channel, cnet_block *line, int callback, bool quiet) {
   bool async;
   int status = cnet_line_out_write(L, &c->out, channel, line, callback, &async);
   if (async || (status == 0 && !callback)) return;
   push_parcel(L, callback, quiet);
-  report_status(L, c, channel, line->index + 1, status);
+  if (status == UV_ECANCELED && c->ended) { /* by a finalizer */
+    report_closed(L, c, channel, line->index + 1);
+  } else {
+    report_status(L, c, channel, line->index + 1, status);
+  }
 }
 
 /* Sends the text with a handle, or behind one that is to be acknowledged. */

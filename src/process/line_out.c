@@ -24,7 +24,7 @@ static bool gather(cnet_line_out *out, const cnet_block *line) {
   return true;
 }
 
-/* Writes the last bytes of the line, of which the kernel has taken the others. */
+/* Writes the last bytes of the line behind what waits. */
 static int write_rest(lua_State *L, cnet_line_out *out, int self, const cnet_block *line, size_t rest, int callback) {
   const char *bytes = line->at + line->size - rest;
   int value = lua_gettop(L) + 1, status;
@@ -55,18 +55,53 @@ static int write_behind(lua_State *L, cnet_line_out *out, int self, const cnet_b
   return 0;
 }
 
-int cnet_line_out_write(lua_State *L, cnet_line_out *out, int self, const cnet_block *line, int callback, bool *async) {
+/* Pushes what a write is pinned with: nil, or with a callback a table that is to have the bytes too. */
+static void push_holder(lua_State *L, int callback) {
+  if (!callback) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_createtable(L, 1, 1);
+  lua_pushvalue(L, callback);
+  lua_setfield(L, -2, "callback");
+}
+
+/* Writes the last bytes of the line, of which the kernel has taken the others. A finalizer that sends would tear the
+ * line, so nothing is allocated that may run one: the line's own userdata is kept. The holder is on top. */
+static int write_begun(lua_State *L, cnet_line_out *out, int self, cnet_block *line, size_t rest) {
+  const char *bytes = line->at + line->size - rest;
+  int holder = lua_gettop(L), status;
+  line->kept = true;
+  lua_pushvalue(L, line->index);
+  if (lua_istable(L, holder)) {
+    lua_rawseti(L, holder, 1);
+  } else {
+    lua_replace(L, holder);
+  }
+  status = cnet_handle_write_later(L, out->handle, self, holder, bytes, rest, out->done);
+  if (status == 0) out->writes++;
+  return status;
+}
+
+int cnet_line_out_write(lua_State *L, cnet_line_out *out, int self, cnet_block *line, int callback, bool *async) {
   ssize_t sent;
-  int status;
-  if (cnet_line_out_size(out) > 0) {
+  int top = lua_gettop(L), status;
+  push_holder(L, callback); /* first: a finalizer may send meanwhile, or end the channel */
+  if (!*out->handle) {
+    status = UV_ECANCELED;
+  } else if (cnet_line_out_size(out) > 0) {
     status = write_behind(L, out, self, line, callback);
   } else {
     sent = cnet_handle_write_now(*out->handle, line->at, line->size);
     *async = sent >= 0 && (size_t)sent < line->size;
-    if (!*async) return sent < 0 ? (int)sent : 0;
-    status = write_rest(L, out, self, line, line->size - (size_t)sent, callback);
+    if (!*async) {
+      lua_settop(L, top);
+      return sent < 0 ? (int)sent : 0;
+    }
+    status = write_begun(L, out, self, line, line->size - (size_t)sent);
   }
   *async = status == 0;
+  lua_settop(L, top);
   return status;
 }
 

@@ -18,7 +18,7 @@ typedef struct {
 /* Writes the line for the object at index self. If that takes its time, *async is set and, with a callback at index
  * callback (0: none), done gets a table that has it as `callback`; without one it gets no table. 0, or a libuv error.
  */
-int cnet_line_out_write(lua_State *L, cnet_line_out *out, int self, const cnet_block *line, int callback, bool *async);
+int cnet_line_out_write(lua_State *L, cnet_line_out *out, int self, cnet_block *line, int callback, bool *async);
 /* Gives libuv what has been gathered: before any other write to the handle, and whenever one is done. */
 void cnet_line_out_submit(lua_State *L, cnet_line_out *out, int self);
 /* How many bytes wait. */
