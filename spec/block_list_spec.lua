@@ -583,6 +583,15 @@ describe("net.BlockList of later Nodes", function()
   end)
 end)
 
+describe("addAddresses", function()
+  it("looks at what is there before it makes room for what a __len says", function()
+    local list = net.BlockList()
+    local err = support.caught(list.addAddresses, list, setmetatable({}, { __len = function() return 2147483647 end }))
+    assert.equal("ERR_INVALID_ARG_TYPE", err.code)
+    assert.equal(0, list.size)
+  end)
+end)
+
 describe("a long net.BlockList", function()
   after_each(support.clean)
 

@@ -200,10 +200,14 @@ static int method_add_addresses(lua_State *L) { /* self, addresses, family */
   cnet_ip *ips;
   if (!lua_isnil(L, 3) && lua_type(L, 3) != LUA_TSTRING)
     return cnet_error_arg_type(L, "argument", "family", "of type string", 3);
-  ips = lua_newuserdatauv(L, (size_t)n * sizeof *ips, 0);
-  for (i = 0; i < n; i++) {
+  for (i = 0; i < n; i++) { /* before there is room for them: a __len may say anything */
     if (lua_geti(L, 2, i + 1) != LUA_TSTRING && !cnet_class_test(L, cnet_runtime_of(L), -1, CNET_SOCKET_ADDRESS))
       return throw_element_type(L, "addresses", i + 1);
+    lua_pop(L, 1);
+  }
+  ips = lua_newuserdatauv(L, (size_t)n * sizeof *ips, 0);
+  for (i = 0; i < n; i++) {
+    lua_geti(L, 2, i + 1);
     cnet_ip_check(L, cnet_runtime_of(L), lua_gettop(L), "addresses", 3, &ips[i]);
     lua_pop(L, 1);
   }
