@@ -373,5 +373,3 @@ void cnet_handle_ref(cnet_handle *h, bool on) {
     uv_unref(&h->uv.handle);
   }
 }
-
-size_t cnet_handle_write_queue(cnet_handle *h) { return uv_stream_get_write_queue_size(&h->uv.stream); }

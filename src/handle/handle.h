@@ -121,6 +121,6 @@ cnet_handle *cnet_handle_move(cnet_handle *h, int *status);
 cnet_handle *cnet_handle_duplicate(cnet_handle *h, int *status);
 int cnet_handle_fd(cnet_handle *h);
 void cnet_handle_ref(cnet_handle *h, bool on);
-size_t cnet_handle_write_queue(cnet_handle *h);
+static inline size_t cnet_handle_write_queue(const cnet_handle *h) { return h->uv.stream.write_queue_size; }
 
 #endif
