@@ -147,7 +147,8 @@ describe("a handle on its way", function()
     child:on("close", function() server:close() end)
     support.run()
     assert.same({ [[{"cmd":"NODE_HANDLE","type":"net.Server","msg":"a"}]], '"after"', "end" }, heard)
-    assert.same({ "spawn", "never ERR_IPC_CHANNEL_CLOSED", "disconnect", "exit 0 nil", "close 0 nil" }, log)
+    assert.same({ "spawn", "never ERR_IPC_CHANNEL_CLOSED", "disconnect", "exit 0 nil", "close 0 nil" },
+      children.settled(log))
   end)
 
   it("that is not received is sent again three times, if it is a socket, and then dropped with a word", function()
@@ -276,7 +277,8 @@ describe("the end of a channel", function()
     children.note(child, note)
     child:on("message", note)
     support.run()
-    assert.same({ "spawn", "1 nil", "2 nil", "3 nil", "disconnect", "exit 0 nil", "close 0 nil" }, log)
+    assert.same({ "spawn", "1 nil", "2 nil", "3 nil", "disconnect", "exit 0 nil", "close 0 nil" },
+      children.settled(log))
   end)
 
   it("of the parent's making: 'disconnect', and the child may live on", function()
@@ -310,7 +312,7 @@ describe("the end of a channel", function()
     children.note(child, note)
     local got = sockets.collect(child.stdout)
     support.run()
-    assert.same({ "spawn", "disconnect", "exit 0 nil", "close 0 nil" }, log)
+    assert.same({ "spawn", "disconnect", "exit 0 nil", "close 0 nil" }, children.settled(log))
     assert.equal("true\tnet.Channel (open)\nfalse\ndisconnect\tfalse\tnil\nlives on\n", got.text)
   end)
 

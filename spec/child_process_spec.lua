@@ -17,20 +17,6 @@ end
 -- What sends the arguments, then leaves.
 local TELL = "process:send { arg[0], table.unpack(arg) }"
 
--- The events with 'exit' and 'close' as the last ones: the signal that tells of the end may overtake what is in the
--- channel, and then, as in Node, 'close' comes before 'disconnect'.
-local function settled(events)
-  for _, last in ipairs { "exit", "close" } do
-    for i, text in ipairs(events) do
-      if text:find("^" .. last) then
-        table.insert(events, table.remove(events, i))
-        break
-      end
-    end
-  end
-  return events
-end
-
 describe("the module cnet.child_process", function()
   it("has fork and the class, and comes alone or with cnet", function()
     assert.equal("function", type(child_process.fork))
@@ -378,7 +364,7 @@ describe("the events of a child", function()
     local events = watch(child)
     assert.same({}, events)
     support.run()
-    assert.same({ "spawn", "message hello", "disconnect", "exit 7 nil", "close 7 nil" }, settled(events))
+    assert.same({ "spawn", "message hello", "disconnect", "exit 7 nil", "close 7 nil" }, children.settled(events))
   end)
 
   it("tell of the close before the channel's end where that outlives the process, as in Node", function()
@@ -397,7 +383,8 @@ describe("the events of a child", function()
     child:on("spawn", function() child:kill() end)
     child:on("exit", function() events[#events + 1] = ("%s %s"):format(child.exitCode, child.signalCode) end)
     support.run()
-    assert.same({ "spawn", "disconnect", "exit nil SIGTERM", "nil SIGTERM", "close nil SIGTERM" }, events)
+    assert.same({ "spawn", "disconnect", "nil SIGTERM", "exit nil SIGTERM", "close nil SIGTERM" },
+      children.settled(events))
     assert.is_true(child.killed)
     assert.truthy(tostring(child):find ", killed by SIGTERM%)$")
   end)
@@ -462,7 +449,8 @@ describe("the events of a child", function()
       child:once(name, function() error("from " .. name, 0) end)
       assert.equal("from " .. name, support.caught(support.run))
       support.run()
-      assert.same({ "spawn", "message one", "message two", "disconnect", "exit 0 nil", "close 0 nil" }, settled(events))
+      assert.same({ "spawn", "message one", "message two", "disconnect", "exit 0 nil", "close 0 nil" },
+        children.settled(events))
     end
   end)
 
@@ -473,7 +461,8 @@ describe("the events of a child", function()
       child:once(name, net.stop)
       support.run()
       support.run()
-      assert.same({ "spawn", "message one", "disconnect", "exit 0 nil", "close 0 nil" }, settled(events))
+      assert.same({ "spawn", "message one", "disconnect", "exit 0 nil", "close 0 nil" },
+        children.settled(events))
     end
   end)
 
@@ -483,8 +472,8 @@ describe("the events of a child", function()
       local events = watch(child)
       child:once(name, function() second = watch(fork "process:send 'two'") end)
       support.run()
-      assert.equal("close 0 nil", settled(events)[#events])
-      assert.same({ "spawn", "message two", "disconnect", "exit 0 nil", "close 0 nil" }, settled(second))
+      assert.equal("close 0 nil", children.settled(events)[#events])
+      assert.same({ "spawn", "message two", "disconnect", "exit 0 nil", "close 0 nil" }, children.settled(second))
     end
   end)
 

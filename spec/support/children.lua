@@ -151,4 +151,18 @@ function children.clean()
   if more > 0 then error(("%d descriptors were left"):format(more), 0) end
 end
 
+-- The events with 'exit' and 'close' as the last ones: the signal that tells of the end may overtake what is in the
+-- channel, and then, as in Node, 'close' comes before 'disconnect'.
+function children.settled(events)
+  for _, last in ipairs { "exit", "close" } do
+    for i, text in ipairs(events) do
+      if text:find("^" .. last) then
+        table.insert(events, table.remove(events, i))
+        break
+      end
+    end
+  end
+  return events
+end
+
 return children
