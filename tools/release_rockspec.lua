@@ -2,7 +2,7 @@
 --
 --   lua5.4 tools/release_rockspec.lua 1.2.0 git+https://example.org/cnet.git > cnet-1.2.0-1.rockspec
 --
--- The tag is v1.2.0, and src/version.h must have the version already.
+-- The tag is v1.2.0, and src/core/version.h must have the version already.
 
 local version, url = arg[1], arg[2]
 
@@ -21,8 +21,8 @@ end
 if not url or not version:find "^%d+%.%d+%.%d+$" then
   fail "usage: lua5.4 tools/release_rockspec.lua X.Y.Z URL, in the checkout"
 end
-local in_source = read "src/version.h":match '#define CNET_VERSION "([^"]*)"'
-if in_source ~= version then fail(("src/version.h says %s, not %s"):format(in_source, version)) end
+local in_source = read "src/core/version.h":match '#define CNET_VERSION "([^"]*)"'
+if in_source ~= version then fail(("src/core/version.h says %s, not %s"):format(in_source, version)) end
 
 local text, n = read "cnet-scm-1.rockspec":gsub('\nversion = "[^\n]*', ('\nversion = "%s-1"'):format(version))
 local result, m = text:gsub("\nsource = [^\n]*", function()
