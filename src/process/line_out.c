@@ -24,37 +24,6 @@ static bool gather(cnet_line_out *out, const cnet_block *line) {
   return true;
 }
 
-/* Writes the last bytes of the line behind what waits. */
-static int write_rest(lua_State *L, cnet_line_out *out, int self, const cnet_block *line, size_t rest, int callback) {
-  const char *bytes = line->at + line->size - rest;
-  int value = lua_gettop(L) + 1, status;
-  if (callback) lua_createtable(L, 1, 1);
-  if (rest > LONGEST_COPIED) {
-    lua_pushvalue(L, line->index);
-  } else {
-    bytes = lua_pushlstring(L, bytes, rest);
-  }
-  if (callback) {
-    lua_rawseti(L, value, 1);
-    lua_pushvalue(L, callback);
-    lua_setfield(L, value, "callback");
-  }
-  status = *out->handle ? cnet_handle_write_later(L, out->handle, self, value, bytes, rest, out->done) : UV_ECANCELED;
-  if (status == 0) out->writes++;
-  lua_settop(L, value - 1);
-  return status;
-}
-
-/* Behind what waits. */
-static int write_behind(lua_State *L, cnet_line_out *out, int self, const cnet_block *line, int callback) {
-  bool gathers = !callback && line->size <= LONGEST_GATHERED, gathered = false;
-  if (!gathers || line->size > BATCH - out->batch.size) cnet_line_out_submit(L, out, self);
-  if (gathers) gathered = gather(out, line);
-  if (!gathered) return write_rest(L, out, self, line, line->size, callback);
-  if (out->writes == 0) cnet_line_out_submit(L, out, self); /* there was no memory for it before */
-  return 0;
-}
-
 /* Pushes what a write is pinned with: nil, or with a callback a table that is to have the bytes too. */
 static void push_holder(lua_State *L, int callback) {
   if (!callback) {
@@ -66,21 +35,44 @@ static void push_holder(lua_State *L, int callback) {
   lua_setfield(L, -2, "callback");
 }
 
-/* Writes the last bytes of the line, of which the kernel has taken the others. A finalizer that sends would tear the
- * line, so nothing is allocated that may run one: the line's own userdata is kept. The holder is on top. */
-static int write_begun(lua_State *L, cnet_line_out *out, int self, cnet_block *line, size_t rest) {
-  const char *bytes = line->at + line->size - rest;
-  int holder = lua_gettop(L), status;
-  line->kept = true;
-  lua_pushvalue(L, line->index);
+/* Writes bytes of the value on top, which goes into the holder below it. */
+static int write_held(lua_State *L, cnet_line_out *out, int self, const char *bytes, size_t size) {
+  int holder = lua_gettop(L) - 1, status;
+  if (!*out->handle) return UV_ECANCELED;
   if (lua_istable(L, holder)) {
     lua_rawseti(L, holder, 1);
   } else {
     lua_replace(L, holder);
   }
-  status = cnet_handle_write_later(L, out->handle, self, holder, bytes, rest, out->done);
+  status = cnet_handle_write_later(L, out->handle, self, holder, bytes, size, out->done);
   if (status == 0) out->writes++;
   return status;
+}
+
+/* Behind what waits; the holder is on top. */
+static int write_behind(lua_State *L, cnet_line_out *out, int self, const cnet_block *line, int callback) {
+  const char *bytes = line->at;
+  bool gathers = !callback && line->size <= LONGEST_GATHERED, gathered = false;
+  if (!gathers || line->size > BATCH - out->batch.size) cnet_line_out_submit(L, out, self);
+  if (gathers) gathered = gather(out, line);
+  if (gathered) {
+    if (out->writes == 0) cnet_line_out_submit(L, out, self); /* there was no memory for it before */
+    return 0;
+  }
+  if (line->size > LONGEST_COPIED) {
+    lua_pushvalue(L, line->index);
+  } else {
+    bytes = lua_pushlstring(L, bytes, line->size);
+  }
+  return write_held(L, out, self, bytes, line->size);
+}
+
+/* Writes the last bytes of the line, of which the kernel has taken the others. A finalizer that sends would tear the
+ * line, so nothing is allocated that may run one: the line's own userdata is kept. The holder is on top. */
+static int write_begun(lua_State *L, cnet_line_out *out, int self, cnet_block *line, size_t rest) {
+  line->kept = true;
+  lua_pushvalue(L, line->index);
+  return write_held(L, out, self, line->at + line->size - rest, rest);
 }
 
 int cnet_line_out_write(lua_State *L, cnet_line_out *out, int self, cnet_block *line, int callback, bool *async) {
